@@ -1,0 +1,37 @@
+# Two commands for a new user: make demo, make test. Both begin from nothing but Python 3.11+.
+SCENARIO ?= healthy
+ADDRESS ?= 127.0.0.1:10501
+BIN := .venv/bin
+
+.PHONY: demo test check lint types lock docs clean
+
+demo: .venv/demo.done
+	@$(BIN)/blnk-exporter demo --scenario $(SCENARIO) --web.listen-address $(ADDRESS)
+
+test: .venv/dev.done
+	@sh deploy/tools.sh
+	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/python -m pytest
+
+check: lint types test
+
+lint: .venv/dev.done
+	$(BIN)/ruff format --check exporter tests
+	$(BIN)/ruff check exporter tests
+
+types: .venv/dev.done
+	$(BIN)/mypy
+
+.venv/%.done: requirements/%.txt pyproject.toml
+	@sh deploy/venv.sh $*
+	@touch $@
+
+# The documents that are rendered from declarations.
+docs: .venv/dev.done
+	$(BIN)/blnk-exporter metrics > docs/metrics.md
+
+# Resolves the pins anew; the result is committed.
+lock: .venv/dev.done
+	sh deploy/lock.sh
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,5 @@
+"""``python -m blnk_exporter``."""
+
+from .cli import main
+
+main()

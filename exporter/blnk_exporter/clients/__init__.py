@@ -1,0 +1,49 @@
+"""The only place that opens a socket or a file of the monitored systems. Foreign errors become ours here."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from ..config.settings import Settings
+from .files import HostClient
+from .http import HttpTarget, open_session
+from .postgres import PostgresClient
+from .redis import RedisClient
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client per configured target; none of them has connected yet."""
+
+    settings: Settings
+    servers: tuple[HttpTarget, ...]
+    workers: tuple[HttpTarget, ...]
+    postgres: tuple[PostgresClient, ...]
+    redis: RedisClient | None
+    host: HostClient
+
+
+@asynccontextmanager
+async def open_clients(
+    settings: Settings, *, statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+) -> AsyncIterator[Clients]:
+    """Clients for everything that the settings name, closed at the end; ``statvfs`` lets the sandbox fill a disk."""
+    limits = settings.own.limits
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session())
+
+        def targets(urls: tuple[str, ...]) -> tuple[HttpTarget, ...]:
+            timeout, most = limits.health_timeout_seconds, limits.response_bytes
+            return tuple(HttpTarget(session, url, timeout_seconds=timeout, response_bytes=most) for url in urls)
+
+        redis = RedisClient(settings.redis) if settings.redis else None
+        if redis:
+            stack.push_async_callback(redis.close)
+        postgres = tuple(
+            PostgresClient(dsn, statement_timeout_seconds=limits.statement_timeout_seconds) for dsn in settings.postgres
+        )
+        for client in postgres:
+            stack.push_async_callback(client.close)
+        host = HostClient(settings.own.host.root, settings.own.host.paths, statvfs=statvfs)
+        yield Clients(settings, targets(settings.servers), targets(settings.workers), postgres, redis, host)

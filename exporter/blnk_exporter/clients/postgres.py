@@ -1,0 +1,163 @@
+"""One read-only connection to one PostgreSQL server."""
+
+import asyncio
+import ssl
+import urllib.parse
+
+import asyncpg
+
+from ..errors import Locked, Malformed, ReadingError, Refused, TimedOut, Unreachable
+from ..formats.dsn import PostgresDsn
+
+_RETRY_SECONDS = 1.0
+
+
+class PostgresClient:
+    """Runs one statement at a time on one connection that is opened when it is first needed.
+
+    The session is read-only by construction and gives up by itself: on a statement that takes too long, and
+    soon on a lock that another session holds.
+    """
+
+    def __init__(self, dsn: PostgresDsn, *, statement_timeout_seconds: float) -> None:
+        self._dsn = dsn
+        self._statement_timeout_seconds = statement_timeout_seconds
+        self._connection: asyncpg.Connection | None = None
+        self._lock = asyncio.Lock()
+        self._refused: tuple[float, ReadingError] | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the server."""
+        return self._dsn.address
+
+    @property
+    def user(self) -> str | None:
+        """The role that the connection string names."""
+        return self._dsn.user
+
+    async def version(self) -> int:
+        """The server's version as ``server_version_num`` counts it, without the minor part: 160000."""
+        async with self._lock:
+            connection = await self._connected()
+            return int(connection.get_server_version().major) * 10_000
+
+    async def fetch_text(self, sql: str, *arguments: str | None) -> str:
+        """The one text value that the statement returns.
+
+        Raises Unreachable, Refused, TimedOut or Malformed; after Unreachable and TimedOut the connection is gone.
+        """
+        async with self._lock:
+            reused = self._connection is not None
+            try:
+                return await self._fetch(sql, arguments)
+            except Unreachable:
+                # A connection that lay idle while the server restarted is only seen to be dead when it is used.
+                if not reused:
+                    raise
+                return await self._fetch(sql, arguments)
+
+    async def close(self) -> None:
+        """Drop the connection without waiting for the server's goodbye."""
+        self._drop()
+
+    async def _fetch(self, sql: str, arguments: tuple[str | None, ...]) -> str:
+        connection = await self._connected()
+        statement = asyncio.ensure_future(connection.fetchval(sql, *arguments))
+        try:
+            value = await asyncio.shield(statement)
+        except asyncio.CancelledError:
+            # The driver would open a second connection to cancel the statement, and a server that hangs would
+            # then collect them. Dropping ours is enough: statement_timeout ends what still runs there.
+            self._drop()
+            await asyncio.wait([statement])
+            statement.exception()
+            raise
+        except Exception as error:
+            failure = _translate(error)
+            if failure is None or isinstance(failure, Unreachable):
+                self._drop()
+            if failure is None:
+                raise
+            raise failure from None
+        if not isinstance(value, str):
+            raise Malformed("a statement returned no text")
+        return value
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection and not self._connection.is_closed():
+            return self._connection
+        now = asyncio.get_running_loop().time()
+        if self._refused and now < self._refused[0]:
+            # Collectors of one scrape share a failed login, so that a wrong password is one line in the server's log.
+            raise self._refused[1]
+        try:
+            self._connection = await self._connect()
+        except Exception as error:
+            failure = _translate(error)
+            if failure is None:
+                raise
+            self._refused = (now + _RETRY_SECONDS, failure)
+            raise failure from None
+        self._refused = None
+        return self._connection
+
+    async def _connect(self) -> asyncpg.Connection:
+        milliseconds = str(int(self._statement_timeout_seconds * 1000))
+        return await asyncpg.connect(
+            # The driver takes TLS files only from a connection string; no secret but the key's passphrase is in this one.
+            dsn="postgresql://?" + urllib.parse.urlencode(self._dsn.tls) if self._dsn.tls else None,
+            host=list(self._dsn.hosts),
+            port=list(self._dsn.ports),
+            user=self._dsn.user,
+            password=self._dsn.password.get_secret_value() if self._dsn.password else None,
+            database=self._dsn.database,
+            ssl=self._dsn.sslmode,
+            timeout=3600,  # the scrape's deadline is the true limit
+            server_settings={
+                "application_name": "blnk_exporter",
+                "default_transaction_read_only": "on",
+                "statement_timeout": milliseconds,
+                "lock_timeout": "200",
+                "idle_in_transaction_session_timeout": milliseconds,
+                "jit": "off",
+                "search_path": "pg_catalog",
+                "timezone": "UTC",
+            },
+        )
+
+    def _drop(self) -> None:
+        if self._connection:
+            self._connection.terminate()
+            self._connection = None
+
+
+def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
+    """The driver's failure in our words, None for what is not the driver's. The driver's texts hold no password."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return Refused(f"the server's certificate is not trusted: {error.verify_message}")
+        case asyncpg.LockNotAvailableError():
+            return Locked(f"{error}")
+        case asyncpg.QueryCanceledError():
+            return TimedOut(f"{error}")
+        case (
+            asyncpg.InvalidAuthorizationSpecificationError()
+            | asyncpg.InsufficientPrivilegeError()
+            | asyncpg.InvalidCatalogNameError()
+            | asyncpg.TooManyConnectionsError()
+            | asyncpg.CannotConnectNowError()
+        ):
+            return Refused(f"{error}")
+        case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
+            return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
+        case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
+            return Unreachable(f"{error}" or type(error).__name__)
+        case asyncpg.ClientConfigurationError():
+            return Refused(f"{error}")
+        case asyncpg.InterfaceError():
+            return Unreachable(f"{error}")
+        case asyncpg.PostgresError():
+            return Malformed(f"{error}")
+        case _:
+            return None

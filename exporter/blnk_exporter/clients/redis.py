@@ -1,0 +1,190 @@
+"""One connection to Redis or Valkey on which all collectors of a scrape share their round trips."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions as foreign
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+
+from ..errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
+from ..formats.dsn import RedisDsn
+
+Command = tuple[str | bytes | int | float, ...]
+Reply = Any
+"""bytes, int, None or a list of these; a ReadingError where the server refused this one command."""
+
+_Batch = list[tuple[Sequence[Command], asyncio.Future[list[Reply]]]]
+
+
+class RedisClient:
+    """Sends read commands; what several callers ask in the same moment travels in one round trip.
+
+    There is at most one connection and one round trip under way. A caller that leaves early costs the others
+    nothing; when the last one has left, the connection is dropped, since half a reply may be on its way.
+    """
+
+    def __init__(self, dsn: RedisDsn) -> None:
+        self._dsn = dsn
+        self._connection: AbstractConnection | None = None
+        self._waiting: _Batch = []
+        self._flying: _Batch = []
+        self._flight: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` or the socket's path."""
+        return self._dsn.address
+
+    async def execute(self, *commands: Command) -> list[Reply]:
+        """The replies in the order of the commands.
+
+        Raises Unreachable, Refused or Malformed when no reply can be had at all; a command that is refused by
+        itself has its ReadingError in its place.
+        """
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((commands, future))
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly(), name=f"redis {self.address}")
+        try:
+            return await future
+        finally:
+            self._land_if_deserted()
+
+    async def close(self) -> None:
+        """Drop the connection; whoever still waits gets Unreachable."""
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.wait([self._flight])
+        await self._drop()
+
+    def _land_if_deserted(self) -> None:
+        if self._flight is not None and all(asked.done() for _, asked in self._flying + self._waiting):
+            self._flight.cancel()
+
+    async def _fly(self) -> None:
+        try:
+            while self._waiting:
+                # One turn of the loop, so that collectors which start together travel together.
+                await asyncio.sleep(0)
+                self._flying, self._waiting = self._waiting, []
+                await self._deliver(self._flying)
+                self._flying = []
+        finally:
+            self._flight = None
+            for _, future in self._flying + self._waiting:
+                if not future.done():
+                    future.set_exception(Unreachable("the connection was closed"))
+            self._flying, self._waiting = [], []
+
+    async def _deliver(self, batch: _Batch) -> None:
+        """Carry one batch there and back; a failure is delivered to every caller of the batch."""
+        try:
+            replies = iter(await self._round_trip([command for commands, _ in batch for command in commands]))
+        except ReadingError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for commands, future in batch:
+            mine = [next(replies) for _ in commands]
+            if not future.done():
+                future.set_result(mine)
+
+    async def _round_trip(self, commands: list[Command]) -> list[Reply]:
+        reused = self._connection is not None
+        try:
+            return await self._exchange(commands)
+        except Unreachable:
+            # A connection that lay idle while the server restarted is only seen to be dead when it is used.
+            if not reused:
+                raise
+            return await self._exchange(commands)
+
+    async def _exchange(self, commands: list[Command]) -> list[Reply]:
+        try:
+            fresh = self._connection is None
+            connection = self._connection = self._connection or await self._connect()
+            # So that CLIENT LIST on the server names us; where an ACL forbids it, that is no loss.
+            named: list[Command] = [("CLIENT", "SETNAME", "blnk_exporter")] if fresh else []
+            await connection.send_packed_command(b"".join(connection.pack_commands([*named, *commands])))
+            replies = [await _reply(connection) for _ in [*named, *commands]]
+            return replies[len(named) :]
+        except BaseException as error:
+            await self._drop()
+            failure = _translate(error)
+            if failure is None:
+                raise
+            raise failure from None
+
+    async def _connect(self) -> AbstractConnection:
+        connection = _connection(self._dsn)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def _drop(self) -> None:
+        if self._connection:
+            connection, self._connection = self._connection, None
+            await connection.disconnect(nowait=True)
+
+
+def _connection(dsn: RedisDsn) -> AbstractConnection:
+    password = dsn.password.get_secret_value() if dsn.password else None
+    # RESP2 and no driver info: on connecting, anything else makes older servers count error replies, which we report.
+    common: dict[str, Any] = {
+        "username": dsn.username,
+        "password": password,
+        "db": dsn.database,
+        "protocol": 2,
+        "driver_info": None,
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
+    }
+    if dsn.path:
+        return UnixDomainSocketConnection(path=dsn.path, **common)
+    if not dsn.tls:
+        return Connection(host=dsn.host, port=dsn.port, **common)
+    return SSLConnection(
+        host=dsn.host,
+        port=dsn.port,
+        ssl_cert_reqs="required" if dsn.tls_verify else "none",
+        ssl_check_hostname=dsn.tls_verify,
+        ssl_ca_certs=dsn.ca_file,
+        **common,
+    )
+
+
+async def _reply(connection: AbstractConnection) -> Reply:
+    """The next reply; an error reply to one command is a value, so that the replies behind it are still read."""
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except foreign.NoPermissionError as error:
+        return Refused(str(error))
+    except foreign.ResponseError as error:
+        text = str(error)
+        return Refused(text) if text.startswith(("unknown command", "unknown subcommand")) else Malformed(text)
+
+
+def _translate(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
+    """The driver's failure in our words, None for what is not the driver's."""
+    match error:
+        case foreign.AuthenticationError() | foreign.AuthorizationError() | foreign.NoPermissionError():
+            return Refused(f"Redis refuses the login: {error}")
+        case foreign.BusyLoadingError():
+            return Refused("Redis is loading its data set")
+        case foreign.InvalidResponse() | foreign.ResponseError():
+            return Malformed(f"not the Redis protocol: {error}")
+        case foreign.TimeoutError():
+            return TimedOut(str(error))
+        case foreign.ConnectionError() | OSError():
+            cause = error.__context__
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Refused(f"the server's certificate is not trusted: {cause.verify_message}")
+            return Unreachable(str(error) or type(error).__name__)
+        case _:
+            return None

@@ -1,0 +1,107 @@
+"""What a collector is, what it is bound to, and what one run of it ends in."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from .errors import ReadingError, Reason
+from .metric import Metric, Sample
+
+
+class Source(Protocol):
+    """Anything a collector reads."""
+
+    @property
+    def address(self) -> str:
+        """Names this source among its like, without a secret: ``host:port`` or a path. A label value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A fact that a source which did answer would not give: a missing right, a forbidden command."""
+
+    fact: str
+    reason: Reason
+    detail: str = ""
+
+    @staticmethod
+    def once_each(gaps: Iterable["Gap"]) -> tuple["Gap", ...]:
+        """The first gap of each fact and reason: one missing right shows on every queue or table."""
+        return tuple({(gap.fact, gap.reason): gap for gap in reversed([*gaps])}.values())[::-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The facts that one source gave. A field that is None is not known; a gap may say why."""
+
+    gaps: tuple[Gap, ...] = ()
+
+
+R = TypeVar("R", bound=Reading)
+R_co = TypeVar("R_co", bound=Reading, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[R_co]):
+    """What became of one source: a reading, or the failure that stood in its way; exactly one of them."""
+
+    source: Source
+    reading: R_co | None = None
+    failure: ReadingError | None = None
+
+    @property
+    def address(self) -> str:
+        """The source's name."""
+        return self.source.address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collector(Generic[R]):
+    """One room: reads one kind of source and knows how its facts are called.
+
+    ``read`` is given one source and raises only ReadingError when it fails as foreseen. ``samples`` is pure and
+    sees every source's result, failed ones included, so that ``up`` is always told. ``facts`` is the closed set
+    of names that the reading's gaps use. A slow one is read on an interval of its own.
+    """
+
+    name: str
+    help: str
+    metrics: tuple[Metric, ...]
+    read: Callable[[Any], Awaitable[R]]
+    samples: Callable[[Sequence[Result[R]]], Iterator[Sample]]
+    facts: tuple[str, ...] = ()
+    slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A collector bound to the sources it reads in this deployment; at least one.
+
+    A success younger than the interval is served again instead of reading anew.
+    """
+
+    collector: Collector[Any]
+    sources: tuple[Source, ...]
+    min_interval_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of a collector ended in. ``finished_at`` is Unix time in seconds."""
+
+    collector: Collector[Any]
+    results: tuple[Result[Any], ...]
+    samples: tuple[Sample, ...]
+    duration_seconds: float
+    finished_at: float
+
+    @property
+    def failure(self) -> ReadingError | None:
+        """The first source's failure, None when every source was read."""
+        return next((result.failure for result in self.results if result.failure), None)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps of all sources, each once."""
+        return Gap.once_each(gap for result in self.results if result.reading for gap in result.reading.gaps)

@@ -1,0 +1,140 @@
+"""Blnk's tables: sizes, dead rows, vacuum.
+
+Source:   pg_stat_user_tables, pg_total_relation_size, pg_database_size
+Needs:    a role with LOGIN; reading the sizes takes a lock that only ALTER TABLE and its like stand against
+By hand:  psql -c "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE schemaname = 'blnk'"
+Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no row of the ledger is read
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..collector import Collector, Reading, Result
+from ..errors import Malformed
+from ..metric import Metric, Sample
+from ..table import Rows, Table, TableReader
+
+# The tables of schema blnk, 0.13.2 to 0.15.2: a closed set, so that nobody else's tables become labels.
+NAMES = (
+    *(
+        "accounts",
+        "api_keys",
+        "balance_monitors",
+        "balance_snapshots",
+        "balances",
+        "chain_state",
+        "external_transactions",
+    ),
+    *("gorp_migrations", "identity", "ledgers", "lineage_mappings", "lineage_outbox", "matches", "matching_rules"),
+    *("reconciliation_progress", "reconciliations", "transaction_journal", "transactions", "unmatched"),
+)
+_NAMES = f"ARRAY{list(NAMES)}"
+
+
+def _metric(name: str, help_: str, source: str) -> Metric:
+    return Metric(f"blnk_tables_{name}", f"{help_} Read on an interval of its own.", ("address", "table"), source)
+
+
+ROWS = Table(
+    name="rows",
+    sql={
+        0: f"""
+            SELECT relname AS "table", n_live_tup, n_dead_tup, n_mod_since_analyze, n_tup_ins, n_tup_upd, n_tup_del, seq_scan, seq_tup_read,
+                   idx_scan, autovacuum_count, extract(epoch FROM greatest(last_vacuum, last_autovacuum)) AS vacuumed_at,
+                   extract(epoch FROM greatest(last_analyze, last_autoanalyze)) AS analyzed_at
+            FROM pg_stat_user_tables WHERE schemaname = 'blnk' AND relname = ANY ({_NAMES})
+        """,  # noqa: S608 - built of constants of this file
+    },
+    labels=("table",),
+    columns={
+        "n_live_tup": _metric("live_rows", "Estimate of the rows in the table.", "n_live_tup"),
+        "n_dead_tup": _metric("dead_rows", "Estimate of the rows that vacuum has yet to clean.", "n_dead_tup"),
+        "n_mod_since_analyze": _metric(
+            "rows_modified_since_analyze", "Rows changed since the planner last looked.", "n_mod_since_analyze"
+        ),
+        "n_tup_ins": _metric("rows_inserted_total", "Rows inserted.", "n_tup_ins"),
+        "n_tup_upd": _metric("rows_updated_total", "Rows updated.", "n_tup_upd"),
+        "n_tup_del": _metric("rows_deleted_total", "Rows deleted; nobody deletes from a ledger.", "n_tup_del"),
+        "seq_scan": _metric("sequential_scans_total", "Scans of the whole table.", "seq_scan"),
+        "seq_tup_read": _metric("sequential_rows_total", "Rows read by such scans.", "seq_tup_read"),
+        "idx_scan": _metric("index_scans_total", "Scans of one of its indexes.", "idx_scan"),
+        "autovacuum_count": _metric(
+            "autovacuums_total", "Times that autovacuum cleaned the table.", "autovacuum_count"
+        ),
+        "vacuumed_at": _metric(
+            "last_vacuum_timestamp_seconds",
+            "When it was last vacuumed; absent when never.",
+            "last_vacuum, last_autovacuum",
+        ),
+        "analyzed_at": _metric(
+            "last_analyze_timestamp_seconds",
+            "When it was last analyzed; absent when never.",
+            "last_analyze, last_autoanalyze",
+        ),
+    },
+)
+
+SIZES = Table(
+    name="sizes",
+    sql={
+        0: f"""
+            SELECT c.relname AS "table", pg_table_size(c.oid) AS heap, pg_indexes_size(c.oid) AS indexes
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'blnk' AND c.relkind IN ('r', 'p') AND c.relname = ANY ({_NAMES})
+        """,  # noqa: S608 - built of constants of this file
+    },
+    labels=("table",),
+    columns={
+        "heap": _metric("size_bytes", "Size of the table on disk, without its indexes.", "pg_table_size"),
+        "indexes": _metric("index_size_bytes", "Size of its indexes on disk.", "pg_indexes_size"),
+    },
+)
+
+DATABASE = Table(
+    name="database",
+    sql={0: "SELECT pg_database_size(current_database()) AS size"},
+    columns={
+        "size": Metric(
+            "blnk_tables_database_size_bytes",
+            "Size of Blnk's database on disk. Read on an interval of its own.",
+            ("address",),
+            "pg_database_size",
+        )
+    },
+)
+TABLES = (ROWS, SIZES, DATABASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablesReading(Reading):
+    """Rows by fact."""
+
+    rows: Rows
+
+
+def samples(results: Sequence[Result[TablesReading]]) -> Iterator[Sample]:
+    """What the servers that answered tell."""
+    for result in results:
+        if result.reading:
+            for table in TABLES:
+                yield from table.samples(result.reading.rows.get(table.name, ()), result.address)
+
+
+async def read(source: TableReader) -> TablesReading:
+    """Raises Malformed when the database holds no tables of Blnk."""
+    rows, gaps = await source.read(TABLES, now=time.monotonic())
+    if not rows.get("rows") and "rows" in rows:
+        raise Malformed("there is no table of Blnk in schema blnk; is this Blnk's database, and is it migrated?")
+    return TablesReading(rows=rows, gaps=gaps)
+
+
+COLLECTOR = Collector(
+    name="tables",
+    help="Sizes, dead rows and vacuum of Blnk's tables.",
+    metrics=tuple(metric for table in TABLES for metric in table.metrics),
+    read=read,
+    samples=samples,
+    facts=tuple(table.name for table in TABLES),
+    slow=True,
+)

@@ -1,0 +1,167 @@
+"""Blnk's workers: what each instance says of itself, and the truth behind it from asynq's heartbeats.
+
+Source:   GET /health of every instance; asynq:servers (ZSET of keys by expiry), asynq:servers:{…} (protobuf)
+Needs:    a Redis user with +zrevrangebyscore +get +time ~asynq:servers*
+By hand:  curl -i http://127.0.0.1:5004/health; redis-cli ZREVRANGEBYSCORE asynq:servers +inf -inf
+Cost:     one request per instance; 2 round trips to Redis, shared with the other collectors
+
+A worker's /health is a constant: it says UP while Redis is gone. A heartbeat lives 10 seconds and is renewed every 5.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..collector import Collector, Gap, Reading, Result
+from ..errors import ReadingError
+from ..formats import asynq
+from ..health import Health, HealthMetrics, HealthSource, probe
+from ..metric import Metric, Sample
+
+_SOURCE = "asynq:servers"
+HEALTH = HealthMetrics("workers", "Blnk worker")
+SERVERS = Metric(
+    "blnk_workers_servers", "Asynq servers with a live heartbeat; a Blnk worker runs two or three.", (), _SOURCE
+)
+PROCESSES = Metric("blnk_workers_processes", "Worker processes with a live heartbeat.", (), _SOURCE)
+STOPPING = Metric("blnk_workers_stopping_servers", "Asynq servers that beat but no longer take tasks.", (), _SOURCE)
+FIRST_START = Metric(
+    "blnk_workers_oldest_start_timestamp_seconds", "When the longest-running asynq server started.", (), _SOURCE
+)
+LAST_START = Metric(
+    "blnk_workers_newest_start_timestamp_seconds",
+    "When the last started asynq server started; moves on a restart.",
+    (),
+    _SOURCE,
+)
+CONSUMERS = Metric(
+    "blnk_workers_queue_consumers",
+    "Asynq servers that take tasks from the queue; 0 for an expected queue that nobody serves.",
+    ("queue",),
+    _SOURCE,
+)
+SLOTS = Metric(
+    "blnk_workers_queue_slots",
+    "Concurrency of the servers that take tasks from the queue; they share it among all their queues.",
+    ("queue",),
+    _SOURCE,
+)
+BUSY = Metric(
+    "blnk_workers_queue_busy_slots",
+    "Slots at work among the blnk_workers_queue_slots of the queue, on whichever of the servers' queues.",
+    ("queue",),
+    _SOURCE,
+)
+
+# More asynq servers than this are not read; Blnk's own manifests stop at ten workers, two or three servers each.
+_SERVERS_MAX = 1000
+
+
+class HeartbeatStore(Protocol):
+    """Redis."""
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        ...
+
+    async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies of one round trip; raises ReadingError."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeartbeatSource:
+    """Redis, and the queues that the deployment's configuration implies."""
+
+    store: HeartbeatStore
+    expected: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of Redis."""
+        return self.store.address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeats(Reading):
+    """The live asynq servers, and the queues that somebody ought to serve."""
+
+    servers: tuple[asynq.Server, ...]
+    expected: tuple[str, ...]
+
+
+def live_keys(now: float, members: list[bytes]) -> list[bytes]:
+    """The keys whose expiry lies ahead, of members and scores that alternate, latest first."""
+    pairs = zip(members[::2], members[1::2], strict=True)
+    return [key for key, expires_at in pairs if float(expires_at) >= now]
+
+
+def parse(replies: Sequence[Any], expected: tuple[str, ...]) -> Heartbeats:
+    """One server per heartbeat; a key that expired meanwhile is no server, an unreadable one is a gap."""
+    servers, gaps = [], []
+    for reply in replies:
+        try:
+            if isinstance(reply, ReadingError):
+                raise reply
+            if reply is not None:
+                servers.append(asynq.parse_server(reply))
+        except ReadingError as error:
+            gaps.append(Gap("heartbeat", error.reason, str(error)))
+    if len(replies) > _SERVERS_MAX:
+        gaps.append(Gap("heartbeat", "refused", f"more than {_SERVERS_MAX} live servers; the rest is not read"))
+    return Heartbeats(servers=tuple(servers), expected=expected, gaps=tuple(dict.fromkeys(gaps)))
+
+
+def samples(results: Sequence[Result[Any]]) -> Iterator[Sample]:
+    """Health for each instance that is configured, consumers for each queue that is expected or served."""
+    yield from HEALTH.samples([result for result in results if not isinstance(result.source, HeartbeatSource)])
+    for result in results:
+        if isinstance(result.reading, Heartbeats):
+            yield from _heartbeats(result.reading)
+
+
+def _heartbeats(reading: Heartbeats) -> Iterator[Sample]:
+    # A heartbeat that could not be read may be the one consumer of a queue: then nothing is known, not zero.
+    if reading.gaps:
+        return
+    taking = [server for server in reading.servers if server.status == "active"]
+    yield from SERVERS(len(reading.servers))
+    yield from PROCESSES(len({server.process for server in reading.servers}))
+    yield from STOPPING(len(reading.servers) - len(taking))
+    starts = [server.started_at for server in reading.servers]
+    yield from FIRST_START(min(starts, default=None))
+    yield from LAST_START(max(starts, default=None))
+    consumers, slots, busy = Counter[str](), Counter[str](), Counter[str]()
+    for server in taking:
+        for queue in server.queues:
+            consumers[queue] += 1
+            slots[queue] += server.concurrency
+            busy[queue] += server.active
+    for queue in dict.fromkeys((*reading.expected, *sorted(consumers))):
+        yield from CONSUMERS(consumers[queue], queue=queue)
+        yield from SLOTS(slots[queue], queue=queue)
+        yield from BUSY(busy[queue], queue=queue)
+
+
+async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
+    """One instance, or the heartbeats of all."""
+    if not isinstance(source, HeartbeatSource):
+        return await probe(source)
+    clock, members = await source.store.execute(
+        ("TIME",), ("ZREVRANGEBYSCORE", asynq.SERVERS, "+inf", "-inf", "WITHSCORES", "LIMIT", 0, _SERVERS_MAX + 1)
+    )
+    keys = live_keys(asynq.clock(clock), asynq.reply(members))
+    replies = await source.store.execute(*(("GET", key) for key in keys)) if keys else []
+    return parse(replies, source.expected)
+
+
+COLLECTOR = Collector(
+    name="workers",
+    help="Health of Blnk's workers, and the consumers of each queue.",
+    metrics=(*HEALTH.all, SERVERS, PROCESSES, STOPPING, FIRST_START, LAST_START, CONSUMERS, SLOTS, BUSY),
+    read=read,
+    samples=samples,
+    facts=("heartbeat",),
+)

@@ -1,0 +1,76 @@
+"""Where an effective value came from, and how a fault or the table of values names that place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "BLNK_EXPORTER_"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """``text`` for the table of values, ``where`` for a fault."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value as a layer gives it. Never printed: it may be a secret."""
+
+    value: Any
+    origin: Origin
+
+    def __repr__(self) -> str:
+        return f"Entry({self.origin.text})"
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveValue:
+    """One row of the table of values; a secret is ``***``."""
+
+    path: str
+    text_masked: str
+    origin: str
+
+
+def default() -> Origin:
+    """Name our own default."""
+    return Origin("default", "default")
+
+
+def default_of_blnk(version: str, path: str) -> Origin:
+    """Name the default of a release of Blnk."""
+    return Origin(f"default of Blnk {version}", f"default of Blnk {version} for {path}")
+
+
+def file(name: str, path: str) -> Origin:
+    """Name a key of a configuration file."""
+    return Origin(name, f"{name} {path}")
+
+
+def environment(name: str) -> Origin:
+    """Name a variable."""
+    return Origin(f"environment {name}", name)
+
+
+def flag(path: str, value: object) -> Origin:
+    """Name the flag of a path: ``--web.listen-address``, ``--blnk-config``, ``--no-collector.host``."""
+    section, _, key = path.partition(".")
+    if section == "collectors":
+        name = f"--{'no-' if value is False or value == 'false' else ''}collector.{key}"
+    elif section == "blnk":
+        name = f"--blnk-{key}"
+    else:
+        name = f"--{path.replace('_', '-')}"
+    return Origin(f"flag {name}", name)
+
+
+def secret_file(name: str, key: Origin) -> Origin:
+    """Name a file that holds a secret, and what points to it; the contents are not a place of their own."""
+    return Origin(f"file {name} ({key.where})", key.where)
+
+
+def derived(source: str) -> Origin:
+    """Name what a target was worked out from."""
+    return Origin(f"from {source}", source)

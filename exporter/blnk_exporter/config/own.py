@@ -1,0 +1,208 @@
+"""The exporter's own settings: exporter.yml, then BLNK_EXPORTER_* over it, then flags over both."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from ..errors import Fault
+from . import exporter_yml, origin
+from .blnk import SERVICE_LINK
+from .blnk_json import printable
+from .files import Files
+from .origin import PREFIX, EffectiveValue, Entry, Origin
+from .settings import Own
+from .words import describe
+
+CONFIG_FILE = f"{PREFIX}CONFIG_FILE"
+Layer = dict[str, Entry]
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Each path that can be set, and whether it is a secret."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _leaves(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "SecretStr" in str(info.annotation)
+
+
+LEAVES = dict(_leaves(Own))
+SECTIONS = frozenset(path.partition(".")[0] for path in LEAVES if "." in path)
+# Every secret can be named by a file too; the dot-path of the file is the secret's with ``_file`` behind it.
+KEYS = {path: path for path in LEAVES} | {f"{path}_file": path for path, secret in LEAVES.items() if secret}
+VARIABLES = {f"{PREFIX}{key.upper().replace('.', '_')}": key for key in KEYS}
+
+
+@dataclass
+class Reading:
+    """The settings, with what is faulty left at its default, and where each of them came from."""
+
+    own: Own = field(default_factory=Own)
+    given: Layer = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    def origin(self, path: str) -> Origin:
+        """Tell where the value of a path came from."""
+        entry = self.given.get(path)
+        return entry.origin if entry else origin.default()
+
+    @property
+    def values(self) -> list[EffectiveValue]:
+        """One row for each setting."""
+        return [EffectiveValue(path, _shown(self.own, path), self.origin(path).text) for path in LEAVES]
+
+
+def read(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file: str | None, files: Files) -> Reading:
+    """Read the three layers; a fault of one does not hide those of the others."""
+    reading = Reading()
+    layers = [
+        _layer(_file_keys(config_file, environ, files, reading.faults), reading.faults),
+        _layer(_environment_keys(environ, reading.faults), reading.faults),
+        _layer(_flag_keys(flags, reading.faults), reading.faults),
+    ]
+    for layer in layers:
+        reading.given |= layer
+    for path, entry in list(reading.given.items()):
+        if isinstance(entry.value, _SecretFile):
+            _resolve(path, entry, files=files, reading=reading)
+    _validate(reading)
+    return reading
+
+
+@dataclass(frozen=True)
+class _SecretFile:
+    """Stands for a secret until every layer has been put over the other: only the file that counts is read."""
+
+    name: str
+
+
+_Keys = Iterator[tuple[str, Any, Origin]]
+
+
+def _layer(keys: _Keys, faults: list[Fault]) -> Layer:
+    """Put one layer's keys at their paths; a secret and its file in one layer contradict each other."""
+    layer: Layer = {}
+    for key, value, place in keys:
+        path = KEYS[key]
+        if path in layer:
+            faults.append(Fault(place.where, f"is given together with {layer[path].origin.where}; give one of them"))
+        elif key == path:
+            layer[path] = Entry(value, place)
+        elif isinstance(value, str) and value.strip():
+            layer[path] = Entry(_SecretFile(value), origin.secret_file(value, place))
+        else:
+            faults.append(Fault(place.where, "must be the path of a file"))
+    return layer
+
+
+def _file_keys(config_file: str | None, environ: Mapping[str, str], files: Files, faults: list[Fault]) -> _Keys:
+    named = config_file or environ.get(CONFIG_FILE)
+    name = named or "exporter.yml"
+    if not named and not files.exists(name):
+        return
+    try:
+        content = exporter_yml.parse(files.read(name))
+    except ValueError as error:
+        faults.append(Fault(name, str(error)))
+        return
+    for key, value in _flatten(content, name, faults):
+        yield key, value, origin.file(name, key)
+
+
+def _flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys; an empty value says nothing, so that a commented-out section is no fault."""
+    for section, value in content.items():
+        if section not in SECTIONS:
+            pairs = {section: value}
+        elif value is None or isinstance(value, dict):
+            pairs = {f"{section}.{key}": inner for key, inner in (value or {}).items()}
+        else:
+            faults.append(Fault(f"{name} {section}", "must hold keys and their values"))
+            continue
+        for key, inner in pairs.items():
+            if key not in KEYS:
+                faults.append(Fault(f"{name} {printable(key)}", f"is not a known key{_nearest(key, KEYS)}"))
+            elif inner is not None:
+                yield key, inner
+
+
+def _environment_keys(environ: Mapping[str, str], faults: list[Fault]) -> _Keys:
+    """Yield what is set and not empty: compose files and charts set variables to nothing to leave them out."""
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name == CONFIG_FILE:
+            continue
+        if name in VARIABLES:
+            if environ[name].strip():
+                yield VARIABLES[name], environ[name], origin.environment(name)
+        elif not SERVICE_LINK.fullmatch(name):
+            faults.append(Fault(printable(name), f"is not a known variable{_nearest(name, VARIABLES)}"))
+
+
+def _flag_keys(flags: Mapping[str, Any], faults: list[Fault]) -> _Keys:
+    for key, value in flags.items():
+        if key not in KEYS:
+            faults.append(Fault(origin.flag(key, value).where, f"is not a known flag{_nearest(key, KEYS)}"))
+        elif value is not None:
+            yield key, value, origin.flag(key, value)
+
+
+def _nearest(name: str, known: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; the nearest is {near[0]}" if near else ""
+
+
+def _resolve(path: str, entry: Entry, *, files: Files, reading: Reading) -> None:
+    try:
+        reading.given[path] = Entry(files.secret(entry.value.name), entry.origin)
+    except ValueError as error:
+        reading.faults.append(Fault(entry.origin.where, f"{entry.value.name} {error}"))
+        reading.broken.add(path)
+        del reading.given[path]
+
+
+def _validate(reading: Reading) -> None:
+    """Build the settings; without the faulty ones if need be, so that the rest can be looked at too."""
+    try:
+        reading.own = Own.model_validate(_nested(reading.given))
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+    else:
+        return
+    for problem in problems:
+        path = ".".join(part for part in problem["loc"] if isinstance(part, str))
+        reading.faults.append(Fault(reading.origin(path).where, describe(problem)))
+        reading.broken.add(path)
+    reading.given = {path: entry for path, entry in reading.given.items() if path not in reading.broken}
+    reading.own = Own.model_validate(_nested(reading.given))
+
+
+def _nested(layer: Layer) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, entry in layer.items():
+        section, dot, key = path.partition(".")
+        if dot:
+            nested.setdefault(section, {})[key] = entry.value
+        else:
+            nested[section] = entry.value
+    return nested
+
+
+def _shown(own: Own, path: str) -> str:
+    value: Any = own
+    for part in path.split("."):
+        value = getattr(value, part)
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value)) or "none"
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, SecretStr):
+        return "***"
+    return str(value).lower() if isinstance(value, bool) else printable(str(value))

@@ -1,0 +1,62 @@
+"""The exporter on the sandbox; wiring only."""
+
+import asyncio
+import os
+import signal
+
+import click
+
+from . import config, sandbox
+from .serve import serve
+from .service import Service
+
+
+def scenarios() -> str:
+    """One line per scenario: its name and what to look at."""
+    width = max(map(len, sandbox.SCENARIOS))
+    return "\n".join(f"{name:<{width}}  {scenario.description}" for name, scenario in sandbox.SCENARIOS.items())
+
+
+def run(scenario: str, *, address: str) -> None:
+    """Until SIGINT or SIGTERM; a fault ends it with one sentence."""
+    if scenario not in sandbox.SCENARIOS:
+        raise click.ClickException(f"unknown scenario {scenario!r}; known are {', '.join(sandbox.SCENARIOS)}")
+    try:
+        asyncio.run(_run(scenario, address))
+    except sandbox.SandboxError as error:
+        raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        click.echo("\nstopped before it was ready")
+    else:
+        click.echo("\nstopped")
+
+
+async def _run(scenario: str, address: str) -> None:
+    # Until serve takes the signals over, they end the start-up, and the sandbox cleans up behind itself.
+    start_up = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: start_up and start_up.cancel())
+    async with sandbox.running(scenario, report=click.echo) as stack:
+        service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or os.statvfs)
+        await service.start()
+        await serve(service, announce=lambda: _announce(stack, scenario, address))
+
+
+def _load(stack: sandbox.Sandbox, address: str) -> config.Loaded:
+    """What an operator would have: blnk.json, and an exporter.yml where the scenario needs one. No environment."""
+    flags = {"blnk.config": str(stack.blnk_json), "web.listen_address": address}
+    return config.load(flags=flags, environ={}, directory=stack.directory, config_file=stack.exporter_yml)
+
+
+def _announce(stack: sandbox.Sandbox, scenario: str, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    url = f"http://{host or '127.0.0.1'}:{port}"
+    click.echo(
+        f"""
+  page      {url}/
+  metrics   {url}/metrics
+  showing   {scenario}: {stack.description}
+  same eye  blnk-exporter scrape --blnk-config {stack.blnk_json} --config.file {stack.exporter_yml}
+
+Ctrl-C stops everything; blnk-exporter demo --scenario list tells of other states."""
+    )

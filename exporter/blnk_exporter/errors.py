@@ -1,0 +1,84 @@
+"""Every failure a reading may end in.
+
+::
+
+    ExporterError
+    ├── ConfigError            the operator's input, with every fault at once
+    ├── UnknownCollector       a request names a collector that does not exist
+    └── ReadingError           one source, one scrape
+        ├── Unreachable        nobody answers there
+        ├── Refused            somebody answers, and says no: password, right, policy
+        ├── TimedOut           no answer in time
+        │   └── Locked         another session holds what we asked for
+        └── Malformed          an answer that is not what its protocol promises
+
+Anything else that escapes a collector is a defect of ours and has the reason ``error``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Reason = Literal["unreachable", "refused", "timeout", "malformed", "error"]
+REASONS: tuple[Reason, ...] = ("unreachable", "refused", "timeout", "malformed", "error")
+
+
+class ExporterError(Exception):
+    """Base of all failures that are foreseen."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong with the configuration: where it stands and what is wrong, never a secret."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(ExporterError):
+    """The configuration cannot be used; carries every fault, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(set(faults)))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class UnknownCollector(ExporterError):
+    """A request names a collector that does not exist; the message lists those that do."""
+
+
+class ReadingError(ExporterError):
+    """A source could not be read. The message never holds a secret; the reason is a bounded label value."""
+
+    reason: ClassVar[Reason] = "error"
+
+
+class Unreachable(ReadingError):
+    """No connection: refused by the host, no route, no such name, closed half-way."""
+
+    reason = "unreachable"
+
+
+class Refused(ReadingError):
+    """The source answers but will not tell: wrong password, missing right, forbidden command."""
+
+    reason = "refused"
+
+
+class TimedOut(ReadingError):
+    """No answer in time."""
+
+    reason = "timeout"
+
+
+class Locked(TimedOut):
+    """Another session holds a lock on what we asked for; the rest can still be had."""
+
+
+class Malformed(ReadingError):
+    """The answer breaks its format."""
+
+    reason = "malformed"

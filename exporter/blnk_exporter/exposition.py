@@ -1,0 +1,124 @@
+"""Samples to text, in the format that the scraper asks for; the only module that knows prometheus_client."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest as text_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_latest
+
+from .metric import Metric, Sample
+
+SERIES_LIMIT = Metric("blnk_exporter_series_limit", "Largest number of series that one metric may have on this page.")
+SERIES_DROPPED = Metric(
+    "blnk_exporter_series_dropped",
+    "Series left out of this page: beyond the limit, or the same labels twice.",
+    ("metric",),
+)
+METRICS = (SERIES_LIMIT, SERIES_DROPPED)
+
+_Family = CounterMetricFamily | GaugeMetricFamily
+_ESCAPINGS = ("allow-utf-8", "underscores", "dots", "values")
+
+# Metrics of this very process (process_*, python_info); built once, collected per page.
+_OWN = CollectorRegistry()
+ProcessCollector(registry=_OWN)
+PlatformCollector(registry=_OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One exposition format: media type, version, and how names outside the classic alphabet are escaped."""
+
+    media_type: str
+    version: str
+    escaping: str | None = None
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type header."""
+        escaping = f"; escaping={self.escaping}" if self.escaping else ""
+        return f"{self.media_type}; version={self.version}; charset=utf-8{escaping}"
+
+
+TEXT = Format("text/plain", "0.0.4")
+
+
+def negotiate(accept: str) -> Format:
+    """The supported format that the Accept header weighs highest; text 0.0.4 when it names none.
+
+    Among equals the first one named wins, as in Prometheus' own client for Go. OpenMetrics 2.0 is a draft and is
+    not answered.
+    """
+    offers = [(quality, -place, offer) for place, (quality, offer) in enumerate(_offers(accept)) if quality > 0]
+    return max(offers, key=lambda offer: offer[:2])[2] if offers else TEXT
+
+
+def _offers(accept: str) -> Iterator[tuple[float, Format]]:
+    for item in accept.split(","):
+        media_type, *parameters = (part.strip() for part in item.split(";"))
+        named = {
+            key.strip().lower(): value.strip().strip('"') for key, _, value in (p.partition("=") for p in parameters)
+        }
+        try:
+            quality = float(named.get("q", "1"))
+        except ValueError:
+            continue
+        escaping = named.get("escaping", "underscores")
+        escaping = escaping if escaping in _ESCAPINGS else "underscores"
+        match media_type.lower(), named.get("version"):
+            case "application/openmetrics-text", None | "1.0.0":
+                yield quality, Format("application/openmetrics-text", "1.0.0", escaping)
+            case "text/plain", "1.0.0":
+                yield quality, Format("text/plain", "1.0.0", escaping)
+            case ("text/plain", None | "0.0.4") | ("text/*" | "*/*", _):
+                yield quality, TEXT
+            case _:
+                pass  # not ours to give
+
+
+def render(samples: Iterable[Sample], how: Format = TEXT, *, series_limit: int = 100_000) -> bytes:
+    """The whole page; families in the order of their first sample, each series once, none beyond the limit."""
+    page = _Page(tuple(_families(samples, series_limit)))
+    escaping = how.escaping or "underscores"
+    if how.media_type == "text/plain":
+        return text_latest(cast("Any", page), escaping=escaping)
+    return cast("bytes", openmetrics_latest(page, escaping=escaping))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Looks like a registry to the library's renderers."""
+
+    families: tuple[_Family, ...]
+
+    def collect(self) -> Iterator[Any]:
+        yield from self.families
+        yield from _OWN.collect()
+
+
+def _families(samples: Iterable[Sample], limit: int) -> Iterator[_Family]:
+    grouped: dict[Metric, dict[tuple[str, ...], float]] = {}
+    dropped: Counter[str] = Counter()
+    for sample in samples:
+        series = grouped.setdefault(sample.metric, {})
+        if sample.labels in series or len(series) >= limit:
+            dropped[sample.metric.name] += 1
+        else:
+            series[sample.labels] = sample.value
+    for metric, series in grouped.items():
+        yield _family(metric, series)
+    yield _family(SERIES_LIMIT, {(): limit})
+    if dropped:
+        yield _family(SERIES_DROPPED, {(name,): count for name, count in dropped.items()})
+
+
+def _family(metric: Metric, series: dict[tuple[str, ...], float]) -> _Family:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, value in series.items():
+        family.add_metric(labels, value)
+    return family

@@ -1,0 +1,41 @@
+"""The INFO text of Redis and Valkey.
+
+Source: redis.io/commands/info, Redis 7.0 to 7.4, Valkey 8 and 9 (which renamed ``redis_mode``).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Info:
+    """The fields of an INFO text; ``cut`` tells that the text ended in the middle of a line."""
+
+    fields: dict[str, str]
+    cut: bool = False
+
+    def text(self, *names: str) -> str | None:
+        """The first of the names that is there: forks rename fields."""
+        return next((self.fields[name] for name in names if name in self.fields), None)
+
+    def number(self, *names: str) -> float | None:
+        """The field as a number; None where it is missing or no number."""
+        value = self.text(*names)
+        try:
+            return float(value.removesuffix("%")) if value is not None else None
+        except ValueError:
+            return None
+
+    def records(self, prefix: str) -> dict[str, dict[str, str]]:
+        """Fields whose value is a list of pairs, by name: ``db0:keys=1,expires=0`` and its like."""
+        return {
+            name: dict(pair.partition("=")[::2] for pair in value.split(","))
+            for name, value in self.fields.items()
+            if name.startswith(prefix) and "=" in value
+        }
+
+
+def parse(raw: bytes) -> Info:
+    """Never fails: what is not a ``name:value`` line is no field. A last line without its end is dropped."""
+    *lines, rest = raw.decode("utf-8", "replace").split("\r\n")
+    pairs = (line.partition(":") for line in lines if ":" in line and not line.startswith("#"))
+    return Info({name: value for name, _, value in pairs}, cut=bool(rest))

@@ -1,0 +1,1 @@
+"""Texts that are rendered from declarations and committed; tests hold that they agree."""

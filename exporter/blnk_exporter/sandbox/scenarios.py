@@ -1,0 +1,64 @@
+"""The states that the sandbox can show, as data: what is changed and what to look at."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from . import trouble
+from .stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One state: what goes wrong in a healthy deployment."""
+
+    description: str
+    trouble: Callable[[Stage], Awaitable[None]] = trouble.nothing
+    valkey_args: tuple[str, ...] = ()
+
+
+SCENARIOS = {
+    "healthy": Scenario(
+        description="all is well: blnk_server_up and blnk_workers_up are 1, blnk_queues_processed_total grows",
+    ),
+    "queue-backlog": Scenario(
+        description="slow workers: blnk_queues_pending_tasks above 1000, blnk_queues_oldest_pending_age_seconds grows",
+        trouble=trouble.backlog,
+    ),
+    "worker-down": Scenario(
+        description="killed worker: blnk_workers_servers 0, blnk_workers_queue_consumers 0, pending and overdue grow",
+        trouble=trouble.worker_down,
+    ),
+    "redis-memory": Scenario(
+        description="Redis at 90 % with allkeys-lru: blnk_redis_memory_used_bytes, blnk_redis_eviction_policy",
+        trouble=trouble.memory_full,
+        valkey_args=("--maxmemory", "24mb", "--maxmemory-policy", "allkeys-lru"),
+    ),
+    "tasks-lost": Scenario(
+        description="evicted tasks: blnk_queues_head_task_lost is 1, blnk_queues_stale_lease_tasks above 0",
+        trouble=trouble.tasks_lost,
+    ),
+    "database-down": Scenario(
+        description="PostgreSQL stopped: blnk_postgres_up 0, blnk_server_up 0 while blnk_workers_up stays 1",
+        trouble=trouble.database_down,
+    ),
+    "redis-down": Scenario(
+        description="Redis stopped: blnk_redis_up 0, no queue series, and blnk_server_up still says 1",
+        trouble=trouble.redis_down,
+    ),
+    "webhook-archived": Scenario(
+        description="webhooks given up: blnk_queues_archived_tasks and blnk_queues_last_archived_timestamp_seconds",
+        trouble=trouble.webhooks_archived,
+    ),
+    "queue-paused": Scenario(
+        description="two paused queues: blnk_queues_paused 1, blnk_queues_paused_timestamp_seconds, pending grows",
+        trouble=trouble.queue_paused,
+    ),
+    "disk-full": Scenario(
+        description="a file system 97 % full: blnk_host_filesystem_available_bytes",
+        trouble=trouble.disk_full,
+    ),
+    "replica-lag": Scenario(
+        description="a standby that applies nothing: blnk_postgres_standby_replay_lag_bytes, blnk_postgres_slot_active",
+        trouble=trouble.replica_late,
+    ),
+}

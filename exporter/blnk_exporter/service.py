@@ -1,0 +1,154 @@
+"""The exporter at work: the current settings with their clients and scraper, exchanged as one when a file changes."""
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from . import __version__, collectors
+from .clients import open_clients
+from .config import Loaded
+from .config.settings import Settings
+from .errors import ConfigError
+from .metric import Metric, Sample
+from .scrape import Scraper, Snapshot
+
+BUILD = Metric("blnk_exporter_build_info", "Always 1; which exporter this is.", ("version", "python"))
+RELOADED = Metric(
+    "blnk_exporter_config_last_reload_successful",
+    "Whether the configuration was valid when it was last read; 0 means that the one before it is still in force.",
+)
+RELOADED_AT = Metric(
+    "blnk_exporter_config_last_reload_success_timestamp_seconds", "When the configuration in force was read."
+)
+METRICS = (BUILD, RELOADED, RELOADED_AT)
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass
+class _Generation:
+    """One configuration and what was built from it."""
+
+    loaded: Loaded
+    scraper: Scraper
+    stack: AsyncExitStack
+    signature: _Signature
+    read_at: float
+
+
+class Service:
+    """Scrapes with the configuration in force, and takes up a new one when one of its files has changed.
+
+    ``load`` reads the configuration and raises ConfigError. Secrets in files are part of it: a rotated password
+    is a changed file.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], *, statvfs: Callable[[str], os.statvfs_result] = os.statvfs) -> None:
+        self._load = load
+        self._statvfs = statvfs
+        self._log = structlog.get_logger()
+        self._now: _Generation | None = None
+        self._reload_ok = True
+        self._exchange = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.scraped = asyncio.Event()
+        """Set once a scrape has completed, whatever it found."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._generation.loaded.settings
+
+    @property
+    def scraper(self) -> Scraper:
+        """The scraper in force."""
+        return self._generation.scraper
+
+    @property
+    def _generation(self) -> _Generation:
+        if self._now is None:
+            raise RuntimeError("the service has not been started")
+        return self._now
+
+    async def start(self) -> None:
+        """Read the configuration and build everything; raises ConfigError. Connects to nothing."""
+        self._now = await self._build()
+
+    async def scrape(self, *, budget_seconds: float, names: frozenset[str] | None = None) -> Snapshot:
+        """One scrape, after a look whether a file of the configuration has changed."""
+        if _signature(self._generation.loaded.files) != self._generation.signature:
+            await self.reload()
+        snapshot = await self.scraper.scrape(budget_seconds=budget_seconds, names=names)
+        self.scraped.set()
+        return snapshot
+
+    async def reload(self) -> bool:
+        """Read the configuration again; a faulty one leaves the old one in force."""
+        async with self._exchange:
+            old = self._generation
+            try:
+                self._now = await self._build()
+            except ConfigError as error:
+                # Not asked again before the next change: one fault, one line.
+                old.signature = _signature(old.loaded.files)
+                self._reload_ok = False
+                self._log.error("configuration not reloaded", faults=[str(fault) for fault in error.faults])
+                return False
+            self._reload_ok = True
+            self._log.info("configuration reloaded")
+            task = asyncio.create_task(_leave(old))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            return True
+
+    def samples(self, snapshot: Snapshot) -> Iterator[Sample]:
+        """Everything for the page."""
+        yield from BUILD(1, version=__version__, python=platform.python_version())
+        yield from RELOADED(self._reload_ok)
+        yield from RELOADED_AT(self._generation.read_at)
+        yield from snapshot.samples()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for task in [*self._leaving]:
+            task.cancel()
+        if self._now:
+            await self._now.scraper.close()
+            await self._now.stack.aclose()
+
+    async def _build(self) -> _Generation:
+        loaded = self._load()
+        signature = _signature(loaded.files)
+        stack = AsyncExitStack()
+        clients = await stack.enter_async_context(open_clients(loaded.settings, statvfs=self._statvfs))
+        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES)
+        return _Generation(loaded, scraper, stack, signature, time.time())
+
+
+async def _leave(old: _Generation) -> None:
+    """Let the scrapes that still use the old configuration finish, then close its connections."""
+    try:
+        await old.scraper.settled()
+    finally:
+        await old.scraper.close()
+        await old.stack.aclose()
+
+
+def _signature(files: tuple[Path, ...]) -> _Signature:
+    """What tells that a file was written, replaced or removed since."""
+
+    def look(path: Path) -> tuple[int, int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    return tuple(map(look, files))

@@ -1,0 +1,155 @@
+"""Facts that come as rows: one select per fact, columns mapped to metrics by name, all facts in one statement."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .collector import Gap
+from .errors import Locked, Malformed, ReadingError, Refused
+from .metric import Metric, Sample
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+
+# What a part of the statement gives instead of rows when its role is missing; no fact is a plain string.
+_NO_RIGHT = "no right"
+
+
+class Database(Protocol):
+    """One PostgreSQL server, as a room sees it."""
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        ...
+
+    async def version(self) -> int:
+        """``server_version_num`` without the minor part."""
+        ...
+
+    async def fetch_text(self, sql: str, *arguments: str | None) -> str:
+        """The one text value of a statement; raises ReadingError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """One fact: what to select, which columns are labels, which are metrics.
+
+    ``sql`` maps the first server version that a text is for to the text; a server older than all of them does not
+    have the fact. ``$1`` in a text is the name of Blnk's role. ``states`` are columns with a closed set of values:
+    one series per value, 1 for the true one. ``needs`` is a predefined role without which the server shows only
+    part of the truth.
+    """
+
+    name: str
+    sql: Mapping[int, str]
+    columns: Mapping[str, Metric] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    states: Mapping[str, tuple[Metric, tuple[str, ...]]] = field(default_factory=dict)
+    needs: str = ""
+
+    def text(self, version: int) -> str | None:
+        """The select for this server, None when the server is too old for the fact."""
+        fitting = [first for first in self.sql if first <= version]
+        return self.sql[max(fitting)] if fitting else None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What this table can yield."""
+        return (*self.columns.values(), *(metric for metric, _ in self.states.values()))
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Raises Malformed when the server's answer lacks a declared column; further columns are no harm."""
+        for row in rows:
+            if missing := {*self.labels, *self.columns, *self.states} - row.keys():
+                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
+
+    def samples(self, rows: Sequence[Row], address: str) -> Iterator[Sample]:
+        """What the rows say; a NULL says nothing."""
+        for row in rows:
+            labels = {"address": address} | {label: str(row[label]) for label in self.labels}
+            for column, metric in self.columns.items():
+                yield from metric(row[column], **labels)
+            for column, (metric, values) in self.states.items():
+                for value in values if row[column] is not None else ():
+                    yield from metric(row[column] == value, **labels, **{metric.labels[-1]: value})
+
+
+class TableReader:
+    """Reads tables of one server with one statement, and one fact less where the server refuses one.
+
+    When the whole statement fails, each fact is asked for alone, once; what the server refused is then left out
+    for ``retry_seconds``, so that ordinary scrapes stay at one statement.
+    """
+
+    def __init__(self, database: Database, *, blnk_role: str | None = None, retry_seconds: float = 300.0) -> None:
+        self.address = database.address
+        self._database = database
+        self._blnk_role = blnk_role
+        self._retry_seconds = retry_seconds
+        self._refused: dict[str, tuple[float, Gap]] = {}
+
+    async def read(self, tables: Iterable[Table], *, now: float) -> tuple[Rows, tuple[Gap, ...]]:
+        """Rows by table name, and a gap for each fact that could not be had. ``now`` is a monotonic clock's seconds.
+
+        Raises the ReadingError when the server gave nothing at all.
+        """
+        version = await self._database.version()
+        self._refused = {name: kept for name, kept in self._refused.items() if kept[0] > now}
+        wanted = {table.name: table for table in tables if table.text(version)}
+        asked = [table for name, table in wanted.items() if name not in self._refused]
+        try:
+            rows, gaps = await self._fetch(asked, version)
+        except (Refused, Malformed, Locked) as error:
+            rows, gaps = await self._one_by_one(asked, version, error, now)
+        return rows, (*gaps, *(gap for name, (_, gap) in self._refused.items() if name in wanted))
+
+    async def _fetch(self, tables: Sequence[Table], version: int) -> tuple[Rows, list[Gap]]:
+        text = await self._database.fetch_text(_statement(tables, version), self._blnk_role)
+        answer, rows, gaps = json.loads(text), {}, []
+        for table in tables:
+            if answer[table.name] == _NO_RIGHT:
+                gaps.append(Gap(table.name, Refused.reason, f"needs the role {table.needs}"))
+            else:
+                rows[table.name] = answer[table.name] or []
+                table.check(rows[table.name])
+        return rows, gaps
+
+    async def _one_by_one(
+        self, tables: Sequence[Table], version: int, error: ReadingError, now: float
+    ) -> tuple[Rows, list[Gap]]:
+        rows: dict[str, Sequence[Row]] = {}
+        gaps: list[Gap] = []
+        for table in tables:
+            try:
+                some_rows, some_gaps = await self._fetch([table], version)
+            except (Refused, Malformed, Locked) as refusal:
+                self._refused[table.name] = (now + self._retry_seconds, _gap(table, refusal))
+                error = refusal
+            else:
+                rows |= some_rows
+                gaps += some_gaps
+        if not rows and not gaps:
+            self._refused.clear()
+            raise error
+        return rows, gaps
+
+
+def _gap(table: Table, error: ReadingError) -> Gap:
+    return Gap(table.name, error.reason, str(error))
+
+
+def _statement(tables: Sequence[Table], version: int) -> str:
+    """One select of one JSON object with a key per table."""
+    parts = ["'role', $1::text"]
+    for table in tables:
+        rows = f"(SELECT json_agg(t) FROM ({table.text(version)}) t)"  # noqa: S608 - our own constants
+        if table.needs:
+            rows = (
+                f"CASE WHEN pg_has_role(current_user, '{table.needs}', 'USAGE') THEN {rows} "
+                f"ELSE to_json('{_NO_RIGHT}'::text) END"
+            )
+        parts.append(f"'{table.name}', {rows}")
+    return "SELECT json_build_object(" + ",\n".join(parts) + ")::text"

@@ -1,0 +1,27 @@
+"""The exporter's own HTTP endpoint: routes and what they share."""
+
+from aiohttp import web
+
+from ..service import Service
+from . import health, metrics, status
+from .keys import SERVICE
+
+
+def build(service: Service) -> web.Application:
+    """The application for a service that has been started."""
+    path = service.settings.own.web.telemetry_path
+    app = web.Application(client_max_size=1024)
+    app[SERVICE] = service
+    app.router.add_get(path, metrics.page, allow_head=False)
+    app.router.add_get("/", status.page, allow_head=False)
+    app.router.add_get("/-/healthy", health.healthy)
+    app.router.add_get("/-/ready", health.ready)
+    app.on_response_prepare.append(_harden)
+    return app
+
+
+async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers["Server"] = "blnk-exporter"

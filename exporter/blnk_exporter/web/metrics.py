@@ -1,0 +1,62 @@
+"""GET /metrics."""
+
+import asyncio
+import math
+
+from aiohttp import web
+
+from .. import exposition
+from ..config.settings import Limits
+from ..errors import UnknownCollector
+from .keys import SERVICE
+
+_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+class _Gate:
+    """How many pages are being made; more than the limit are turned away rather than queued."""
+
+    busy = 0
+
+
+GATE = web.AppKey("gate", _Gate)
+
+
+async def page(request: web.Request) -> web.Response:
+    """One scrape of what ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
+    service, gate = request.app[SERVICE], request.app.setdefault(GATE, _Gate())
+    limits = service.settings.own.limits
+    try:
+        names = service.scraper.select(request.query.getall("collect[]", []), request.query.getall("exclude[]", []))
+    except UnknownCollector as error:
+        return web.Response(status=400, text=f"{error}\n")
+    if gate.busy >= limits.requests:
+        return web.Response(status=503, text=f"already {gate.busy} scrapes under way (limits.requests)\n")
+    gate.busy += 1
+    try:
+        budget = budget_seconds(request.headers.get(_TIMEOUT_HEADER), limits)
+        snapshot = await service.scrape(budget_seconds=budget, names=names)
+        how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
+        samples = service.samples(snapshot)
+        # In a thread: a large page takes longer than the loop should stand still.
+        body = await asyncio.to_thread(exposition.render, samples, how, series_limit=limits.series_per_metric)
+    finally:
+        gate.busy -= 1
+    # As a header, since aiohttp's content_type= refuses parameters.
+    response = web.Response(body=body, headers={"Content-Type": how.content_type})
+    response.enable_compression()
+    return response
+
+
+def budget_seconds(header: str | None, limits: Limits) -> float:
+    """How long this scrape may take: what Prometheus grants less a margin, never more than the limit.
+
+    A header that is missing or makes no sense means the limit.
+    """
+    try:
+        granted = float(header) if header else math.nan
+    except ValueError:
+        granted = math.nan
+    if not math.isfinite(granted) or granted <= 0:
+        return limits.scrape_timeout_seconds
+    return min(limits.scrape_timeout_seconds, max(granted - limits.scrape_timeout_margin_seconds, granted / 2))

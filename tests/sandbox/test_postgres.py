@@ -1,0 +1,169 @@
+"""The embedded PostgreSQL: starts quickly, obeys, and is gone afterwards."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+from blnk_exporter.sandbox import ServerError, account
+from blnk_exporter.sandbox.binaries import postgres_bindir
+from blnk_exporter.sandbox.postgres import PostgresServer
+from blnk_exporter.sandbox.process import descendants
+
+from .conftest import DEBIAN_POSTGRES
+
+pytestmark = pytest.mark.sandbox
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
+
+
+async def ask(dsn: str, sql: str = "SELECT current_setting('server_version_num')::int / 10000") -> object:
+    connection = await asyncpg.connect(dsn, timeout=2)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("version", [16, 18])
+async def test_each_version_answers_within_seconds(version: int, tmp_path: Path, servers_gone: list[int]) -> None:
+    """The brief is 1.5 s; the bound here leaves room for a busy machine."""
+    began = time.monotonic()
+    server = await PostgresServer.start(tmp_path, version=version)
+    took = time.monotonic() - began
+    servers_gone += [server.pid, *descendants(server.pid)]
+    assert await ask(server.dsn()) == version
+    assert took < 10
+    await server.stop()
+    assert not server.data_directory.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not DEBIAN_POSTGRES.exists(), reason="no PostgreSQL 15 of Debian here")
+async def test_other_binaries_can_be_given(tmp_path: Path) -> None:
+    server = await PostgresServer.start(tmp_path, bindir=DEBIAN_POSTGRES)
+    assert await ask(server.dsn()) == 15
+    await server.stop()
+
+
+async def test_unknown_version_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="PostgreSQL 17: the sandbox has 16, 18"):
+        await PostgresServer.start(tmp_path, version=17)
+
+
+@as_root
+async def test_root_drops_to_nobody(postgres: PostgresServer) -> None:
+    """PostgreSQL refuses root, and nobody's files must be nobody's."""
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert Path(f"/proc/{postgres.pid}").stat().st_uid == nobody
+    assert postgres.data_directory.stat().st_uid == nobody
+
+
+@as_root
+async def test_programs_out_of_reach_are_copied(tmp_path: Path) -> None:
+    """A virtual environment below /root is closed to nobody; pytest's directories are closed as well."""
+    package = postgres_bindir(16).parent.parent
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, tmp_path / part.name, ignore=shutil.ignore_patterns("pginstall18", "include"))
+    server = await PostgresServer.start(tmp_path, bindir=tmp_path / package.name / "pginstall" / "bin")
+    assert await ask(server.dsn()) == 16
+    assert not account.passable(tmp_path)
+    home = server.socket_directory
+    await server.stop()
+    assert not home.exists()
+
+
+async def test_password_is_asked_for(tmp_path: Path) -> None:
+    """With every character that a URL gives a meaning to."""
+    server = await PostgresServer.start(tmp_path, password="p@s:/ #%=w'\"")
+    assert await ask(server.dsn()) == 16
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await ask(server.dsn(password="wrong"))
+    assert server.password not in repr(server)
+    await server.stop()
+
+
+async def test_tls_is_offered(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "crt", tmp_path / "key"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here")
+    await asyncio.to_thread(
+        subprocess.run, [*make.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True
+    )
+    server = await PostgresServer.start(tmp_path, tls=(certificate, key))
+    sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert await ask(server.dsn(sslmode="require"), sql) is True
+    await server.stop()
+
+
+async def test_settings_survive_restart_and_reload(tmp_path: Path) -> None:
+    server = await PostgresServer.start(tmp_path, settings={"max_connections": "33", "application_name": "it's"})
+    port = server.port
+    await server.restart()
+    assert server.port == port
+    assert await ask(server.dsn(), "SHOW max_connections") == "33"
+    assert await ask(server.dsn(), "SHOW application_name") == "it's"
+    server.reload({"application_name": "new"})
+    async with asyncio.timeout(5):
+        while await ask(server.dsn(), "SHOW application_name") != "new":
+            await asyncio.sleep(0.01)
+    await server.stop()
+
+
+async def test_bad_setting_shows_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="no_such_setting"):
+        await PostgresServer.start(tmp_path, settings={"no_such_setting": "1"})
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_pause_freezes_backends_too(tmp_path: Path, servers_gone: list[int]) -> None:
+    """A frozen postmaster alone would leave open connections working."""
+    server = await PostgresServer.start(tmp_path)
+    connection = await asyncpg.connect(server.dsn())
+    server.pause()
+    servers_gone += [server.pid, *descendants(server.pid)]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(connection.fetchval("SELECT 1"), 0.3)
+    server.resume()
+    connection.terminate()
+    assert await ask(server.dsn()) == 16
+    server.pause()
+    await server.stop()
+    await server.stop()
+    assert not server.running
+
+
+async def test_replica_follows_through_its_slot(tmp_path: Path) -> None:
+    primary = await PostgresServer.start(tmp_path, password="secret")
+    replica = await PostgresServer.start_replica(tmp_path, primary, slot="one")
+    assert await ask(replica.dsn(), "SELECT pg_is_in_recovery()") is True
+    assert await ask(primary.dsn(), "SELECT active FROM pg_replication_slots WHERE slot_name = 'one'") is True
+    await replica.stop()
+    await primary.stop()
+
+
+async def test_taken_port_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer) -> None:
+    """Between finding a free port and using it, somebody else may take it."""
+    ports = iter([postgres.port])
+    found = __import__("blnk_exporter.sandbox.process", fromlist=["free_port"]).free_port
+    monkeypatch.setattr("blnk_exporter.sandbox.process.free_port", lambda: next(ports, None) or found())
+    server = await PostgresServer.start(tmp_path)
+    assert server.port != postgres.port
+    await server.stop()
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.05, 0.2, 0.3])
+async def test_cancelled_start_leaves_nothing(after_seconds: float, tmp_path: Path) -> None:
+    before = set(descendants(os.getpid()))
+    starting = asyncio.create_task(PostgresServer.start(tmp_path))
+    await asyncio.sleep(after_seconds)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert list(tmp_path.iterdir()) == []
+    assert set(descendants(os.getpid())) <= before

@@ -1,0 +1,107 @@
+"""The embedded Valkey, and Debian's Redis in its place."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from blnk_exporter.sandbox import ServerError
+from blnk_exporter.sandbox.valkey import ValkeyServer
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from .conftest import DEBIAN_REDIS
+
+pytestmark = pytest.mark.sandbox
+with_debian_redis = pytest.mark.skipif(not DEBIAN_REDIS.exists(), reason="no Redis of Debian here")
+
+
+async def test_keeps_nothing_and_is_gone(tmp_path: Path, servers_gone: list[int]) -> None:
+    server = await ValkeyServer.start(tmp_path)
+    async with Redis.from_url(server.url()) as client:
+        assert (await client.info())["aof_enabled"] == 0
+        await client.set("a", "1")
+    servers_gone.append(server.pid)
+    await server.restart()
+    servers_gone.append(server.pid)
+    async with Redis.from_url(server.url()) as client:
+        assert await client.get("a") is None
+    await server.stop()
+    assert list(tmp_path.iterdir()) == []
+    assert not server.log_path.exists()
+
+
+async def test_append_only_file_survives_restart(tmp_path: Path) -> None:
+    server = await ValkeyServer.start(tmp_path, args=("--appendonly", "yes", "--maxmemory", "64mb"))
+    async with Redis.from_url(server.url()) as client:
+        await client.set("a", "1")
+    await server.restart()
+    async with Redis.from_url(server.url()) as client:
+        assert await client.get("a") == b"1"
+        assert (await client.info())["maxmemory"] == 64 << 20
+    await server.stop()
+
+
+async def test_password_with_every_character(tmp_path: Path) -> None:
+    server = await ValkeyServer.start(tmp_path, password="p@ss:/ #%\"\\'")
+    async with Redis.from_url(server.url()) as client:
+        assert await client.ping()
+    async with Redis.from_url(server.url(password="wrong")) as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+    assert server.password not in repr(server)
+    await server.stop()
+
+
+async def test_acl_user_may_only_what_its_rules_say(tmp_path: Path) -> None:
+    server = await ValkeyServer.start(tmp_path, users={"exporter": "on >secret +@read +@connection ~asynq:*"})
+    async with Redis.from_url(server.url(user="exporter", password="secret")) as client:
+        assert await client.llen("asynq:{q}:pending") == 0
+        with pytest.raises(NoPermissionError):
+            await client.set("asynq:x", "1")
+    await server.stop()
+
+
+@with_debian_redis
+async def test_debian_redis_with_tls(tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here")
+    certificate, key = tmp_path / "crt", tmp_path / "key"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
+    await asyncio.to_thread(
+        subprocess.run, [*make.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True
+    )
+    server = await ValkeyServer.start(tmp_path, binary=DEBIAN_REDIS, tls=(certificate, key), password="x")
+    assert server.url().startswith("rediss://")
+    async with Redis.from_url(server.url(), ssl_ca_certs=str(certificate), ssl_check_hostname=False) as client:
+        assert (await client.info())["redis_version"].startswith("7.")
+    await server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
+async def test_root_drops_to_nobody(valkey: ValkeyServer) -> None:
+    assert Path(f"/proc/{valkey.pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+async def test_unix_socket(valkey: ValkeyServer) -> None:
+    async with Redis(unix_socket_path=str(valkey.socket_path)) as client:
+        assert await client.ping()
+
+
+async def test_pause_is_silence_and_resume_ends_it(valkey: ValkeyServer, redis: Redis) -> None:
+    valkey.pause()
+    valkey.pause()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(redis.ping(), 0.2)
+    valkey.resume()
+    valkey.resume()
+    assert await redis.ping()
+
+
+async def test_bad_directive_shows_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="no-such-directive"):
+        await ValkeyServer.start(tmp_path, args=("--no-such-directive", "1"))
+    assert list(tmp_path.iterdir()) == []
