@@ -15,8 +15,11 @@
 Anything else that escapes a collector is a defect of ours and has the reason ``error``.
 """
 
+import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 Reason = Literal["unreachable", "refused", "timeout", "malformed", "error"]
@@ -39,10 +42,11 @@ class Fault:
 
 
 class ConfigError(ExporterError):
-    """The configuration cannot be used; carries every fault, not only the first."""
+    """The configuration cannot be used; carries every fault, not only the first, and the files it would be read from."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], *, files: Iterable[Path] = ()) -> None:
         self.faults = tuple(sorted(set(faults)))
+        self.files = tuple(files)
         super().__init__("\n".join(map(str, self.faults)))
 
 
@@ -60,6 +64,17 @@ class Unreachable(ReadingError):
     """No connection: refused by the host, no route, no such name, closed half-way."""
 
     reason = "unreachable"
+
+    @classmethod
+    def because(cls, error: BaseException) -> "Unreachable":
+        """In the system's words where it has some: drivers wrap them in their own, some of them at length."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno is not None:
+                known = cause.errno > 0 and not isinstance(cause, socket.gaierror)
+                return cls(os.strerror(cause.errno) if known else cause.strerror or str(cause))
+            cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
+        return cls(str(error) or type(error).__name__)
 
 
 class Refused(ReadingError):

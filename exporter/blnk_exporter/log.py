@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+_AS_DICT = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def set_up(level: str, how: str) -> None:
     """``how`` is ``logfmt`` or ``json``; ``level`` one of debug, info, warning, error."""
@@ -13,7 +15,7 @@ def set_up(level: str, how: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if json else structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_AS_DICT) if json else structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer()
             if json
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),

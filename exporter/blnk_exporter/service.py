@@ -5,8 +5,8 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -34,13 +34,47 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass
 class _Generation:
-    """One configuration and what was built from it."""
+    """One configuration and what was built from it; ``users`` are the scrapes that still need it."""
 
     loaded: Loaded
     scraper: Scraper
     stack: AsyncExitStack
+    watched: tuple[Path, ...]
     signature: _Signature
     read_at: float
+    users: set[object] = field(default_factory=set)
+    unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def has_changed(self) -> bool:
+        """Whether a file of the configuration was written, replaced or removed since it was read."""
+        return _signature(self.watched) != self.signature
+
+    @contextmanager
+    def in_use(self) -> Iterator[Scraper]:
+        """The scraper, for as long as a scrape lasts."""
+        user = object()
+        self.users.add(user)
+        self.unused.clear()
+        try:
+            yield self.scraper
+        finally:
+            self.users.discard(user)
+            if not self.users:
+                self.unused.set()
+
+    async def leave(self) -> None:
+        """Let the scrapes that still use this configuration finish, then close its connections."""
+        try:
+            if self.users:
+                await self.unused.wait()
+            await self.scraper.settled()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close its connections at once."""
+        await self.scraper.close()
+        await self.stack.aclose()
 
 
 class Service:
@@ -83,27 +117,32 @@ class Service:
 
     async def scrape(self, *, budget_seconds: float, names: frozenset[str] | None = None) -> Snapshot:
         """One scrape, after a look whether a file of the configuration has changed."""
-        if _signature(self._generation.loaded.files) != self._generation.signature:
-            await self.reload()
-        snapshot = await self.scraper.scrape(budget_seconds=budget_seconds, names=names)
+        if self._generation.has_changed():
+            await self.reload(only_if_changed=True)
+        with self._generation.in_use() as scraper:
+            snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
         self.scraped.set()
         return snapshot
 
-    async def reload(self) -> bool:
-        """Read the configuration again; a faulty one leaves the old one in force."""
+    async def reload(self, *, only_if_changed: bool = False) -> bool:
+        """Read the configuration again; a faulty one leaves the old one in force, and False says so."""
         async with self._exchange:
             old = self._generation
+            if only_if_changed and not old.has_changed():
+                # Another scrape saw it first.
+                return self._reload_ok
             try:
                 self._now = await self._build()
             except ConfigError as error:
-                # Not asked again before the next change: one fault, one line.
-                old.signature = _signature(old.loaded.files)
+                # Not asked again before the next change of a file that matters now: one fault, one line.
+                old.watched = tuple(dict.fromkeys((*old.loaded.files, *error.files)))
+                old.signature = _signature(old.watched)
                 self._reload_ok = False
                 self._log.error("configuration not reloaded", faults=[str(fault) for fault in error.faults])
                 return False
             self._reload_ok = True
             self._log.info("configuration reloaded")
-            task = asyncio.create_task(_leave(old))
+            task = asyncio.create_task(old.leave())
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
             return True
@@ -120,25 +159,18 @@ class Service:
         for task in [*self._leaving]:
             task.cancel()
         if self._now:
-            await self._now.scraper.close()
-            await self._now.stack.aclose()
+            await self._now.close()
 
     async def _build(self) -> _Generation:
+        began = time.time_ns()
         loaded = self._load()
         signature = _signature(loaded.files)
+        if any(seen and seen[0] > began for seen in signature):
+            signature = ()  # written while we read: look again at the next scrape
         stack = AsyncExitStack()
         clients = await stack.enter_async_context(open_clients(loaded.settings, statvfs=self._statvfs))
         scraper = Scraper(collectors.bind(clients), known=collectors.NAMES)
-        return _Generation(loaded, scraper, stack, signature, time.time())
-
-
-async def _leave(old: _Generation) -> None:
-    """Let the scrapes that still use the old configuration finish, then close its connections."""
-    try:
-        await old.scraper.settled()
-    finally:
-        await old.scraper.close()
-        await old.stack.aclose()
+        return _Generation(loaded, scraper, stack, loaded.files, signature, time.time())
 
 
 def _signature(files: tuple[Path, ...]) -> _Signature:

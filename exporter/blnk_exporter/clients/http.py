@@ -43,7 +43,7 @@ class HttpTarget:
         except TimeoutError:
             raise TimedOut(f"no answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, OSError) as error:
-            raise Unreachable(str(error) or type(error).__name__) from None
+            raise Unreachable.because(error) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise Malformed(f"not an HTTP answer: {type(error).__name__}") from None
 

@@ -152,7 +152,7 @@ def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one 
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
             return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
-            return Unreachable(f"{error}" or type(error).__name__)
+            return Unreachable.because(error)
         case asyncpg.ClientConfigurationError():
             return Refused(f"{error}")
         case asyncpg.InterfaceError():

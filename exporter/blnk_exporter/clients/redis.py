@@ -185,6 +185,6 @@ def _translate(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - 
             cause = error.__context__
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return Refused(f"the server's certificate is not trusted: {cause.verify_message}")
-            return Unreachable(str(error) or type(error).__name__)
+            return Unreachable.because(error)
         case _:
             return None

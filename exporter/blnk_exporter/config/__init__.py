@@ -52,7 +52,7 @@ def load(
     resolution = Resolution(ours, blnks, files)
     settings = targets.resolve(resolution)
     if resolution.is_faulty:
-        raise ConfigError(ours.faults + blnks.faults + resolution.faults)
+        raise ConfigError(ours.faults + blnks.faults + resolution.faults, files=files.seen)
     notes = list(blnks.notes)
     if blnks.blnk and "blnk.version" not in ours.given:
         notes.insert(0, f"The defaults of Blnk {blnks.blnk.version} are assumed; for another release set blnk.version.")

@@ -60,8 +60,9 @@ def read(own: BlnkFile, place: Origin, environ: Mapping[str, str], files: Files)
     elif place.text != origin.default().text:
         reading.faults.append(Fault(place.where, f"{own.config} does not exist"))
     _read_environment(environ, files, reading)
-    if not present and not reading.given and not reading.faults:
-        reading.notes.append(f"{own.config} does not exist in {files.directory} and no BLNK_* variable is set.")
+    if not present and not reading.given:
+        if not reading.faults:
+            reading.notes.append(f"{own.config} does not exist in {files.directory} and no BLNK_* variable is set.")
         return reading
     settled = {key.path: _settle(key, reading) for key in FIELDS}
     _check(settled, reading)
@@ -134,9 +135,16 @@ def _headers(text: str) -> str:
     return "set" if text.strip() else ""
 
 
+def _text(text: str) -> str:
+    # Bytes that are not UTF-8 come as lone surrogates, which nothing beyond can carry.
+    if origin.SURROGATE.search(text):
+        raise ValueError("is not UTF-8 text")
+    return text
+
+
 _PARSE: dict[str, Callable[[str], Any]] = {
-    "text": str,
-    "secret": str,
+    "text": _text,
+    "secret": _text,
     "bool": parse_bool,
     "int": parse_int,
     "float": parse_float,
@@ -154,7 +162,7 @@ def _is_unknown(name: str) -> bool:
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, [*BY_ENV, *BY_ENV_FILE], n=1, cutoff=0.8)
     hint = f"; the nearest that it knows is {near[0]}" if near else ""
-    return f"{blnk_json.printable(name)}: Blnk does not know this variable and ignores it{hint}."
+    return f"{blnk_json.short(name)}: Blnk does not know this variable and ignores it{hint}."
 
 
 def _settle(key: Field, reading: Reading) -> Any:
@@ -209,10 +217,11 @@ def _explain(settled: dict[str, Any], reading: Reading) -> None:
 
 
 def _odd_duration(path: str, value: int, reading: Reading) -> list[str]:
-    where = reading.given[path].origin.where
-    seconds = value / SECOND
-    if value < 0 or seconds > _DAY_SECONDS:
-        return [f"{where}: becomes {seconds:.6g} seconds in Blnk {shown(reading.version)}, which takes it for seconds."]
+    entry = reading.given[path]
+    where, seconds = entry.origin.where, value / SECOND
+    if _multiplied(path, entry.value, reading.version) and not 0 <= seconds <= _DAY_SECONDS:
+        release = shown(reading.version)
+        return [f"{where}: becomes {seconds:.6g} seconds, for Blnk {release} takes its nanoseconds for seconds."]
     if 0 < value < SECOND // 1000:
         return [f"{where}: is {value} nanoseconds; in blnk.json 30 seconds are 30000000000."]
     return []

@@ -68,7 +68,7 @@ def _parse(text: str) -> Version:
     return major, minor, patch
 
 
-def _field(  # noqa: PLR0913  one argument for each column of the table
+def _field(  # noqa: PLR0913, PLR0917  one argument for each column of the table
     kind: Kind,
     path: str,
     env: str | None,

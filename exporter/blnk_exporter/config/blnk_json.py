@@ -19,7 +19,6 @@ from .origin import Entry
 
 _NOTES_MAX = 10
 _BOM = b"\xef\xbb\xbf"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # Go folds ASCII and the two other letters that fold into it.
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)} | {0x17F: ord("s"), 0x212A: ord("k")}
 _POINTERS = frozenset({"rate_limit.requests_per_second", "rate_limit.burst", "rate_limit.cleanup_interval_sec"})
@@ -74,9 +73,9 @@ def too_new(key: Field, version: Version) -> str:
     return f"Blnk {shown(version)} ignores it, it came with {shown(key.since)}."
 
 
-def printable(text: str) -> str:
-    """Make a key that somebody wrote fit for a terminal."""
-    plain = "".join(character if character.isprintable() else "\ufffd" for character in text)
+def short(text: str) -> str:
+    """Make a key that somebody wrote fit for a line of its own."""
+    plain = origin.printable(text)
     return plain if len(plain) <= 60 else f"{plain[:57]}..."
 
 
@@ -157,7 +156,7 @@ def _assign_leaf(key: Field, value: Any, decoded: Decoded) -> None:
 def _convert(key: Field, value: Any) -> Any:
     match key.kind:
         case "text" | "secret" if isinstance(value, str) and not isinstance(value, Number):
-            return _SURROGATE.sub("\ufffd", value)
+            return origin.SURROGATE.sub("\ufffd", value)
         case "text" | "secret":
             raise ValueError("must be a JSON string")
         case "bool" if isinstance(value, bool):
@@ -202,4 +201,4 @@ def _headers(value: Any) -> str:
 def _unknown(name: str, path: str) -> str:
     near = difflib.get_close_matches(path.translate(_FOLD), BY_PATH, n=1, cutoff=0.7)
     hint = f"; the nearest that it knows is {near[0]}" if near else ""
-    return f"{name} {printable(path)}: Blnk does not know this key and ignores it{hint}."
+    return f"{name} {short(path)}: Blnk does not know this key and ignores it{hint}."

@@ -74,7 +74,7 @@ def _describe(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = error.problem or ""
-    if problem.startswith("a key"):
+    if problem.startswith(("a key", "an alias")):
         return f"{place}holds {problem}"
     safe = next((f", {known}" for known in _SAFE_PROBLEMS if problem.startswith(known)), _QUOTE)
     return f"{place}is no YAML{safe}"

@@ -1,9 +1,11 @@
 """Where an effective value came from, and how a fault or the table of values names that place."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "BLNK_EXPORTER_"
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class EffectiveValue:
     path: str
     text_masked: str
     origin: str
+
+
+def printable(text: str) -> str:
+    """Make a text fit for a terminal: nothing in it moves the cursor or cannot be encoded."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def default() -> Origin:

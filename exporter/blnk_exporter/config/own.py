@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from ..errors import Fault
 from . import exporter_yml, origin
 from .blnk import SERVICE_LINK
-from .blnk_json import printable
+from .blnk_json import short
 from .files import Files
 from .origin import PREFIX, EffectiveValue, Entry, Origin
 from .settings import Own
@@ -125,7 +125,7 @@ def _flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Iter
             continue
         for key, inner in pairs.items():
             if key not in KEYS:
-                faults.append(Fault(f"{name} {printable(key)}", f"is not a known key{_nearest(key, KEYS)}"))
+                faults.append(Fault(f"{name} {short(key)}", f"is not a known key{_nearest(key, KEYS)}"))
             elif inner is not None:
                 yield key, inner
 
@@ -139,7 +139,7 @@ def _environment_keys(environ: Mapping[str, str], faults: list[Fault]) -> _Keys:
             if environ[name].strip():
                 yield VARIABLES[name], environ[name], origin.environment(name)
         elif not SERVICE_LINK.fullmatch(name):
-            faults.append(Fault(printable(name), f"is not a known variable{_nearest(name, VARIABLES)}"))
+            faults.append(Fault(short(name), f"is not a known variable{_nearest(name, VARIABLES)}"))
 
 
 def _flag_keys(flags: Mapping[str, Any], faults: list[Fault]) -> _Keys:
@@ -205,4 +205,4 @@ def _text(value: object) -> str:
         return "not set"
     if isinstance(value, SecretStr):
         return "***"
-    return str(value).lower() if isinstance(value, bool) else printable(str(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from .dsn_error import DsnError
+from .dsn_error import DsnError, check_text
 from .go_url import parse_query, parse_url, unescape
 
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -101,10 +101,7 @@ class PostgresDsn:
 
 def parse_postgres(text: str, *, default_sslmode: str) -> PostgresDsn:
     """Read a connection string; the caller knows whether libpq's default (``prefer``) or lib/pq's (``require``) holds."""
-    if not text.strip():
-        raise DsnError("is empty")
-    if "\0" in text:
-        raise DsnError("holds a NUL character")
+    check_text(text)
     is_url = text.startswith(("postgres://", "postgresql://"))
     values = _url(text) if is_url else _key_values(text)
     if "\0" in "".join(values.values()):
@@ -139,8 +136,6 @@ def _url(text: str) -> dict[str, str]:
     try:
         # After a # Go sees no more; a password that holds one is libpq's to read.
         server, path, query, user, password = _as_libpq(rest) if "@" in rest.partition("#")[2] else _as_go(text, rest)
-    except DsnError:
-        raise
     except ValueError as error:
         raise DsnError(str(error)) from None
     if "@" in rest.partition("/")[2].partition("?")[0]:
@@ -173,7 +168,7 @@ def _as_libpq(rest: str) -> _Parts:
     else:
         path, _, query = tail.partition("?")
     return (
-        server,
+        unescape(server),
         unescape(path),
         parse_query(query),
         unescape(user) if at else None,
@@ -182,14 +177,13 @@ def _as_libpq(rest: str) -> _Parts:
 
 
 def _authority(text: str) -> dict[str, str]:
-    """Make the ``host`` and ``port`` lists of ``h1:5432,[::1],%2Frun``; empty elements stay, they mean the default."""
+    """Make the ``host`` and ``port`` lists of ``h1:5432,[::1],/run``; empty elements stay, they mean the default."""
     hosts, ports = [], []
     for server in text.split(",") if text else ():
         match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", server)
         if not match:
             raise DsnError("has a host or port that cannot be read: @ : / ? # in a password must be percent-encoded")
-        name = match[1].strip("[]")
-        hosts.append(name if match[1].startswith("[") and "%25" not in name else unescape(name))
+        hosts.append(match[1].strip("[]"))
         ports.append(match[2] or "")
     return {"host": ",".join(hosts), "port": ",".join(ports)} if hosts else {}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from .dsn_error import DsnError
+from .dsn_error import DsnError, check_text
 from .go import atoi, parse_duration, split_host_port
 from .go_url import Url, parse_url
 
@@ -59,8 +59,7 @@ class RedisDsn:
 
 def parse_redis(text: str, *, skip_tls_verify: bool = False) -> RedisDsn:
     """Read a connection string as Blnk would; raises DsnError where Blnk would be left without an address to dial."""
-    if not text.strip():
-        raise DsnError("is empty")
+    check_text(text)
     if text.count(":") == 1 and "@" not in text and "//" not in text:
         return _dialled(text)
     try:

@@ -89,8 +89,8 @@ class PostgresServer:
         """Make a cluster below ``directory`` and start it on a free port of loopback, in about half a second.
 
         ``bindir`` replaces the wheel's programs of ``version``. With ``password`` TCP asks for it
-        (scram-sha-256), with ``tls`` (certificate, key) the server offers encryption. ``settings`` are written to
-        postgresql.conf. Raises ServerError with the end of the log.
+        (scram-sha-256), with ``tls`` (certificate, key) the server offers encryption: Debian's programs can, the
+        wheel's are built without. ``settings`` go to postgresql.conf. Raises ServerError with the end of the log.
         """
         place = _place(directory, bindir or postgres_bindir(version), password)
         try:

@@ -54,7 +54,7 @@ async def running(
         await stage.workload.prepare(time.time())
         await chosen.trouble(stage)
         stage.sandbox.description = chosen.description
-        stack.push_async_callback(_end, asyncio.create_task(stage.workload.run()))
+        stack.push_async_callback(_end, asyncio.create_task(stage.workload.run()), stage.pool)
         _write(stage.sandbox.exporter_yml, stage.exporter)
         report(f"{scenario}: {chosen.description}")
         report(f"ready after {time.monotonic() - began:.1f} s")
@@ -131,12 +131,14 @@ async def _stage(
         worker=worker,
     )
     _write(sandbox.blnk_json, _blnk_json(dsn, valkey.url(), server.port, worker.port, key))
-    return Stage(sandbox=sandbox, workload=Workload(pool, redis), redis=redis, stack=stack)
+    return Stage(sandbox=sandbox, workload=Workload(pool, redis), redis=redis, pool=pool, stack=stack)
 
 
-async def _end(task: "asyncio.Task[None]") -> None:
+async def _end(task: "asyncio.Task[None]", pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     task.cancel()
-    await asyncio.wait([task])
+    await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+    pool.terminate()  # ends what still waits for a silent database
+    await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
 
 
 def _blnk_json(dsn: str, redis_url: str, server_port: int, worker_port: int, key: str) -> dict[str, object]:

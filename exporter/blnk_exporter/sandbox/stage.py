@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from redis.asyncio import Redis
 
 from .blnk import BlnkServer, BlnkWorker
@@ -38,4 +39,5 @@ class Stage:
     sandbox: Sandbox
     workload: Workload
     redis: Redis
+    pool: "asyncpg.Pool[asyncpg.Record]"
     exporter: dict[str, Any] = field(default_factory=dict)

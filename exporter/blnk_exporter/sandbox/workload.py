@@ -8,7 +8,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -58,9 +58,10 @@ class Workload:
     async def run(self) -> None:
         """Work until cancelled; the worker then takes its leave as one that stops in order."""
         try:
-            while True:
-                await self._step(time.time())
-                await asyncio.sleep(_TICK_SECONDS)
+            # Each part for itself: a database that says nothing must not stop the heartbeats.
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts:
+                    group.create_task(self._repeat(part))
         finally:
             with contextlib.suppress(OSError, RedisError):
                 for consumer in self._consumers:
@@ -124,12 +125,24 @@ class Workload:
         queue = topology.WEBHOOK_QUEUE
         return Job(task=Task(type=queue, queue=queue, payload=payload), work=deliver)
 
+    @property
+    def _parts(self) -> tuple[Callable[[float], Awaitable[None]], ...]:
+        return self._post_some, self._work, self._beat
+
+    async def _repeat(self, part: Callable[[float], Awaitable[None]]) -> None:
+        while True:
+            await self._survive(part, time.time())
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _survive(self, part: Callable[[float], Awaitable[None]], now: float) -> None:
+        try:
+            await part(now)
+        except (*_DATABASE_TROUBLE, RedisError) as error:
+            _log.debug("workload: %s", error)
+
     async def _step(self, now: float) -> None:
-        for part in (self._post_some, self._work, self._beat):
-            try:
-                await part(now)
-            except (*_DATABASE_TROUBLE, RedisError) as error:
-                _log.debug("workload: %s", error)
+        for part in self._parts:
+            await self._survive(part, now)
 
     async def _post_some(self, now: float) -> None:
         await self.post([self._varied(self.transfer(now)) for _ in range(_TRANSFERS_PER_TICK)])

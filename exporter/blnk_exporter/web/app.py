@@ -12,6 +12,7 @@ def build(service: Service) -> web.Application:
     path = service.settings.own.web.telemetry_path
     app = web.Application(client_max_size=1024)
     app[SERVICE] = service
+    app[metrics.GATE] = metrics.Gate()
     app.router.add_get(path, metrics.page, allow_head=False)
     app.router.add_get("/", status.page, allow_head=False)
     app.router.add_get("/-/healthy", health.healthy)

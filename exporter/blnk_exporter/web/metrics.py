@@ -13,18 +13,18 @@ from .keys import SERVICE
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
-class _Gate:
+class Gate:
     """How many pages are being made; more than the limit are turned away rather than queued."""
 
     busy = 0
 
 
-GATE = web.AppKey("gate", _Gate)
+GATE = web.AppKey("gate", Gate)
 
 
 async def page(request: web.Request) -> web.Response:
     """One scrape of what ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
-    service, gate = request.app[SERVICE], request.app.setdefault(GATE, _Gate())
+    service, gate = request.app[SERVICE], request.app[GATE]
     limits = service.settings.own.limits
     try:
         names = service.scraper.select(request.query.getall("collect[]", []), request.query.getall("exclude[]", []))

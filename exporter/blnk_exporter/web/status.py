@@ -16,9 +16,9 @@ _STYLE = """
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.ok { color: #18794e; } .failed { color: #cd2b31; font-weight: 600; } .off, .waiting { color: #777; }
-@media (prefers-color-scheme: dark) { .ok { color: #4cc38a; } .failed { color: #ff6369; } .off, .waiting { color: #999; } }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.read { color: #18794e; } .failed { color: #cd2b31; font-weight: 600; } .off, .waiting { color: #777; }
+@media (prefers-color-scheme: dark) { .read { color: #4cc38a; } .failed { color: #ff6369; } .off, .waiting { color: #999; } }
 small { color: #777; }
 """
 
@@ -34,7 +34,8 @@ def _page(service: Service) -> Iterator[str]:
 <meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="15"><style>{_STYLE}</style></head><body>
 <h1>Blnk exporter <small>{__version__}</small></h1>
 <p><a href="{path}">Metrics</a> · <a href="/-/healthy">healthy</a> · <a href="/-/ready">ready</a></p>
-<table><thead><tr><th>Collector</th><th>State</th><th>Took</th><th>Age</th><th>What it found</th></tr></thead><tbody>
+<p>Whether each source could be read at the last scrape. What was read is under Metrics.</p>
+<table><thead><tr><th>Collector</th><th>Reading</th><th class="number">Took</th><th class="number">Age</th><th>What stood in its way</th></tr></thead><tbody>
 """
     now = time.time()
     for name, enabled in service.scraper.enabled.items():
@@ -58,4 +59,4 @@ def _state(outcome: Outcome | None, *, enabled: bool, now: float) -> tuple[str, 
     took, age = f"{outcome.duration_seconds * 1000:.0f} ms", f"{max(0.0, now - outcome.finished_at):.0f} s"
     failures = [f"{result.address}: {result.failure}" for result in outcome.results if result.failure]
     gaps = [f"no {gap.fact}: {gap.detail}" for gap in outcome.gaps]
-    return "failed" if failures else "ok", took, age, "; ".join([*failures, *gaps])
+    return "failed" if failures else "read", took, age, "; ".join([*failures, *gaps])
