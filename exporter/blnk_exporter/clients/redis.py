@@ -45,8 +45,7 @@ class RedisClient:
         """
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
         self._waiting.append((commands, future))
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fly(), name=f"redis {self.address}")
+        self._take_off()
         try:
             return await future
         finally:
@@ -54,10 +53,16 @@ class RedisClient:
 
     async def close(self) -> None:
         """Drop the connection; whoever still waits gets Unreachable."""
+        waiting, self._waiting = self._waiting, []
+        _disappoint(waiting)
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.wait([self._flight])
         await self._drop()
+
+    def _take_off(self) -> None:
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly(), name=f"redis {self.address}")
 
     def _land_if_deserted(self) -> None:
         if self._flight is not None and all(asked.done() for _, asked in self._flying + self._waiting):
@@ -73,10 +78,12 @@ class RedisClient:
                 self._flying = []
         finally:
             self._flight = None
-            for _, future in self._flying + self._waiting:
-                if not future.done():
-                    future.set_exception(Unreachable("the connection was closed"))
-            self._flying, self._waiting = [], []
+            flying, self._flying = self._flying, []
+            _disappoint(flying)
+            # Whoever came while the flight was already being cancelled had no part in that.
+            self._waiting = [asked for asked in self._waiting if not asked[1].done()]
+            if self._waiting:
+                self._take_off()
 
     async def _deliver(self, batch: _Batch) -> None:
         """Carry one batch there and back; a failure is delivered to every caller of the batch."""
@@ -133,6 +140,12 @@ class RedisClient:
             await connection.disconnect(nowait=True)
 
 
+def _disappoint(batch: _Batch) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(Unreachable("the connection was closed"))
+
+
 def _connection(dsn: RedisDsn) -> AbstractConnection:
     password = dsn.password.get_secret_value() if dsn.password else None
     # RESP2 and no driver info: on connecting, anything else makes older servers count error replies, which we report.
@@ -162,9 +175,12 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
 async def _reply(connection: AbstractConnection) -> Reply:
     """The next reply; an error reply to one command is a value, so that the replies behind it are still read."""
     try:
-        return await connection.read_response(disable_decoding=True)
+        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
     except foreign.NoPermissionError as error:
         return Refused(str(error))
+    except foreign.BusyLoadingError:
+        # INFO and TIME are answered meanwhile.
+        return Refused("Redis is loading its data set")
     except foreign.ResponseError as error:
         text = str(error)
         return Refused(text) if text.startswith(("unknown command", "unknown subcommand")) else Malformed(text)

@@ -4,8 +4,8 @@ Nothing imports this package but the command line and the tests. Its servers com
 children of this process, listen on free ports of loopback behind random passwords, and leave nothing behind.
 """
 
+from .failure import SandboxError, ServerError
 from .postgres import PostgresServer
-from .process import SandboxError, ServerError
 from .run import running
 from .scenarios import SCENARIOS, Scenario
 from .stage import Sandbox

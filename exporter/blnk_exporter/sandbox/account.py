@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .failure import SandboxError
+
 _NOBODY = "nobody"
 _OTHERS_MAY_PASS = 0o001
 # sun_path has 108 bytes; a server adds its directory, "/.s.PGSQL.12345.lock" and a zero byte.
@@ -28,7 +30,10 @@ def unprivileged() -> Account | None:
     """Name the account for servers; None when we are an ordinary user and need no other."""
     if os.geteuid() != 0:
         return None
-    entry = pwd.getpwnam(_NOBODY)
+    try:
+        entry = pwd.getpwnam(_NOBODY)
+    except KeyError:
+        raise SandboxError(f"PostgreSQL does not run as root, and there is no user {_NOBODY!r} to run it as") from None
     return Account(entry.pw_uid, entry.pw_gid)
 
 

@@ -8,7 +8,7 @@ import importlib.util
 import platform
 from pathlib import Path
 
-from .process import SandboxError
+from .failure import SandboxError
 
 _POSTGRES = {16: "pginstall", 18: "pginstall18"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}

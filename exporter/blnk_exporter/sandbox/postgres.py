@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode
 
 from . import account
 from .binaries import postgres_bindir
-from .process import Guard, ServerError, ServerProcess, on_free_port, removes_after_us, run
+from .failure import ServerError
+from .process import Guard, ServerProcess, on_free_port, removes_after_us, run
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import ExporterError
 from .account import Account
+from .failure import SandboxError, ServerError
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.005
@@ -25,14 +25,6 @@ _REMOVE_AFTER_US = 'read -r _; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sl
 
 T = TypeVar("T")
 Escalation = Sequence[tuple[signal.Signals, float]]
-
-
-class SandboxError(ExporterError):
-    """The sandbox cannot do what it was asked to, in words for the person who asked."""
-
-
-class ServerError(SandboxError):
-    """A server did not start or ended early; the message holds the tail of its log."""
 
 
 class Guard:
