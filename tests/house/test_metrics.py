@@ -88,5 +88,5 @@ def promtool() -> Path:
 )
 def test_a_bad_declaration_cannot_be_imported(name: str, help_: str, labels: tuple[str, ...]) -> None:
     """Wrong declarations are stopped before they are shipped."""
-    with pytest.raises(ValueError, match="blnk_queues_pending|queue_depth"):
+    with pytest.raises(ValueError, match=name):
         Metric(name, help_, labels)

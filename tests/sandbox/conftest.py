@@ -1,16 +1,40 @@
 """Real servers for the tests of the sandbox, one of each kind per session."""
 
+import pwd
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
+
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
-from redis.asyncio import Redis
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 DEBIAN_REDIS = Path("/usr/bin/redis-server")
+
+
+def is_empty(directory: Path) -> bool:
+    return list(directory.iterdir()) == []
+
+
+def is_owned_by_nobody(path: Path) -> bool:
+    return path.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """Certificate and key for localhost; skips the test where there is no openssl."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here")
+    certificate, key = directory / "localhost.crt", directory / "localhost.key"
+    key_kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-out", certificate, "-keyout", key]
+    request = ["openssl", "req", "-x509", *key_kind, "-subj", "/CN=localhost", "-days", "2", *files]
+    subprocess.run(request, check=True, capture_output=True)
+    return certificate, key
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -2,20 +2,19 @@
 
 import asyncio
 import os
-import pwd
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import asyncpg
 import pytest
+
 from blnk_exporter.sandbox import ServerError, account
 from blnk_exporter.sandbox.binaries import postgres_bindir
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.process import descendants
 
-from .conftest import DEBIAN_POSTGRES
+from .conftest import DEBIAN_POSTGRES, is_empty, is_owned_by_nobody, self_signed
 
 pytestmark = pytest.mark.sandbox
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
@@ -40,7 +39,7 @@ async def test_each_version_answers_within_seconds(version: int, tmp_path: Path,
     assert took < 10
     await server.stop()
     assert not server.data_directory.exists()
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path)
 
 
 @pytest.mark.skipif(not DEBIAN_POSTGRES.exists(), reason="no PostgreSQL 15 of Debian here")
@@ -58,9 +57,8 @@ async def test_unknown_version_names_the_known(tmp_path: Path) -> None:
 @as_root
 async def test_root_drops_to_nobody(postgres: PostgresServer) -> None:
     """PostgreSQL refuses root, and nobody's files must be nobody's."""
-    nobody = pwd.getpwnam("nobody").pw_uid
-    assert Path(f"/proc/{postgres.pid}").stat().st_uid == nobody
-    assert postgres.data_directory.stat().st_uid == nobody
+    assert is_owned_by_nobody(Path(f"/proc/{postgres.pid}"))
+    assert is_owned_by_nobody(postgres.data_directory)
 
 
 @as_root
@@ -87,17 +85,12 @@ async def test_password_is_asked_for(tmp_path: Path) -> None:
     await server.stop()
 
 
+@pytest.mark.skipif(not DEBIAN_POSTGRES.exists(), reason="the wheel's PostgreSQL is built without TLS")
 async def test_tls_is_offered(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "crt", tmp_path / "key"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl here")
-    await asyncio.to_thread(
-        subprocess.run, [*make.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True
-    )
-    server = await PostgresServer.start(tmp_path, tls=(certificate, key))
+    server = await PostgresServer.start(tmp_path, bindir=DEBIAN_POSTGRES, tls=self_signed(tmp_path))
     sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert await ask(server.dsn(sslmode="require"), sql) is True
+    assert await ask(server.dsn(sslmode="disable"), sql) is False
     await server.stop()
 
 
@@ -110,7 +103,7 @@ async def test_settings_survive_restart_and_reload(tmp_path: Path) -> None:
     assert await ask(server.dsn(), "SHOW application_name") == "it's"
     server.reload({"application_name": "new"})
     async with asyncio.timeout(5):
-        while await ask(server.dsn(), "SHOW application_name") != "new":
+        while await ask(server.dsn(), "SHOW application_name") != "new":  # noqa: ASYNC110  # PostgreSQL does not tell
             await asyncio.sleep(0.01)
     await server.stop()
 
@@ -118,7 +111,7 @@ async def test_settings_survive_restart_and_reload(tmp_path: Path) -> None:
 async def test_bad_setting_shows_the_log(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="no_such_setting"):
         await PostgresServer.start(tmp_path, settings={"no_such_setting": "1"})
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path)
 
 
 async def test_pause_freezes_backends_too(tmp_path: Path, servers_gone: list[int]) -> None:
@@ -147,7 +140,9 @@ async def test_replica_follows_through_its_slot(tmp_path: Path) -> None:
     await primary.stop()
 
 
-async def test_taken_port_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer) -> None:
+async def test_taken_port_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
     """Between finding a free port and using it, somebody else may take it."""
     ports = iter([postgres.port])
     found = __import__("blnk_exporter.sandbox.process", fromlist=["free_port"]).free_port
@@ -165,5 +160,5 @@ async def test_cancelled_start_leaves_nothing(after_seconds: float, tmp_path: Pa
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path)
     assert set(descendants(os.getpid())) <= before

@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+
 from blnk_exporter.sandbox import schema
 from blnk_exporter.sandbox.postgres import PostgresServer
 
@@ -18,7 +19,9 @@ EXPECTED = {"0.13.2": (18, 16), "0.15.2": (19, 23)}
 
 
 @pytest_asyncio.fixture(scope="module", params=["16", "18", "debian-15"])
-async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
+async def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PostgresServer]:
     directory = tmp_path_factory.mktemp("schema")
     if request.param == "debian-15":
         if not DEBIAN_POSTGRES.exists():
@@ -30,17 +33,24 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     await started.stop()
 
 
-@pytest_asyncio.fixture(params=schema.RELEASES)
-async def blnk(request: pytest.FixtureRequest, server: PostgresServer) -> AsyncIterator[asyncpg.Connection]:
-    """A fresh database with the schema of one release; ``release`` is put beside the connection."""
+@pytest_asyncio.fixture(scope="module", params=schema.RELEASES)
+async def database(request: pytest.FixtureRequest, server: PostgresServer) -> AsyncIterator[asyncpg.Connection]:
     admin = await asyncpg.connect(server.dsn())
-    await admin.execute("DROP DATABASE IF EXISTS blnk")
-    await admin.execute("CREATE DATABASE blnk")
+    await admin.execute(f'CREATE DATABASE "blnk-{request.param}"')
     await admin.close()
-    connection = await asyncpg.connect(server.dsn(database="blnk"))
+    connection = await asyncpg.connect(server.dsn(database=f"blnk-{request.param}"))
     await schema.apply(connection, request.param)
     yield connection
     await connection.close()
+
+
+@pytest_asyncio.fixture
+async def blnk(database: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """A database with the schema; what a test does to it is taken back."""
+    transaction = database.transaction()
+    await transaction.start()
+    yield database
+    await transaction.rollback()
 
 
 async def insert(connection: asyncpg.Connection, meta_data: str = "{}") -> None:
@@ -52,7 +62,7 @@ async def insert(connection: asyncpg.Connection, meta_data: str = "{}") -> None:
 
 
 async def test_tables_indexes_and_migrations(blnk: asyncpg.Connection, request: pytest.FixtureRequest) -> None:
-    release = request.node.callspec.params["blnk"]
+    release = request.node.callspec.params["database"]
     tables = await blnk.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'blnk'")
     indexes = await blnk.fetchval("SELECT count(*) FROM pg_indexes WHERE tablename = 'transactions'")
     assert EXPECTED[release] == (tables, indexes)
@@ -65,7 +75,8 @@ async def test_transactions_are_append_only_and_journalled(blnk: asyncpg.Connect
     """Only meta_data may change; a deletion is not stopped but leaves its trace."""
     await insert(blnk)
     with pytest.raises(asyncpg.RaiseError, match="append-only"):
-        await blnk.execute("UPDATE blnk.transactions SET status = 'APPLIED'")
+        async with blnk.transaction():
+            await blnk.execute("UPDATE blnk.transactions SET status = 'APPLIED'")
     await blnk.execute("""UPDATE blnk.transactions SET meta_data = '{"a": 1}'""")
     await blnk.execute("DELETE FROM blnk.transactions")
     journal = await blnk.fetch("SELECT action_type FROM blnk.transaction_journal ORDER BY id")
@@ -77,7 +88,7 @@ async def test_old_release_does_not_guard_the_precise_amount(
 ) -> None:
     await insert(blnk)
     change = "UPDATE blnk.transactions SET precise_amount = 7"
-    if request.node.callspec.params["blnk"] == "0.13.2":
+    if request.node.callspec.params["database"] == "0.13.2":
         await blnk.execute(change)
     else:
         with pytest.raises(asyncpg.RaiseError):

@@ -2,18 +2,16 @@
 
 import asyncio
 import os
-import pwd
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from blnk_exporter.sandbox import ServerError
-from blnk_exporter.sandbox.valkey import ValkeyServer
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from .conftest import DEBIAN_REDIS
+from blnk_exporter.sandbox import ServerError
+from blnk_exporter.sandbox.valkey import ValkeyServer
+
+from .conftest import DEBIAN_REDIS, is_empty, is_owned_by_nobody, self_signed
 
 pytestmark = pytest.mark.sandbox
 with_debian_redis = pytest.mark.skipif(not DEBIAN_REDIS.exists(), reason="no Redis of Debian here")
@@ -30,7 +28,7 @@ async def test_keeps_nothing_and_is_gone(tmp_path: Path, servers_gone: list[int]
     async with Redis.from_url(server.url()) as client:
         assert await client.get("a") is None
     await server.stop()
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path)
     assert not server.log_path.exists()
 
 
@@ -67,13 +65,7 @@ async def test_acl_user_may_only_what_its_rules_say(tmp_path: Path) -> None:
 
 @with_debian_redis
 async def test_debian_redis_with_tls(tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl here")
-    certificate, key = tmp_path / "crt", tmp_path / "key"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
-    await asyncio.to_thread(
-        subprocess.run, [*make.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True
-    )
+    certificate, key = self_signed(tmp_path)
     server = await ValkeyServer.start(tmp_path, binary=DEBIAN_REDIS, tls=(certificate, key), password="x")
     assert server.url().startswith("rediss://")
     async with Redis.from_url(server.url(), ssl_ca_certs=str(certificate), ssl_check_hostname=False) as client:
@@ -83,7 +75,7 @@ async def test_debian_redis_with_tls(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
 async def test_root_drops_to_nobody(valkey: ValkeyServer) -> None:
-    assert Path(f"/proc/{valkey.pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    assert is_owned_by_nobody(Path(f"/proc/{valkey.pid}"))
 
 
 async def test_unix_socket(valkey: ValkeyServer) -> None:
@@ -104,4 +96,4 @@ async def test_pause_is_silence_and_resume_ends_it(valkey: ValkeyServer, redis: 
 async def test_bad_directive_shows_the_log(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="no-such-directive"):
         await ValkeyServer.start(tmp_path, args=("--no-such-directive", "1"))
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path)

@@ -1,6 +1,7 @@
 """One read-only connection to one PostgreSQL server."""
 
 import asyncio
+import os
 import ssl
 import urllib.parse
 
@@ -25,6 +26,7 @@ class PostgresClient:
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
         self._refused: tuple[float, ReadingError] | None = None
+        self._closed = False
 
     @property
     def address(self) -> str:
@@ -45,7 +47,7 @@ class PostgresClient:
     async def fetch_text(self, sql: str, *arguments: str | None) -> str:
         """The one text value that the statement returns.
 
-        Raises Unreachable, Refused, TimedOut or Malformed; after Unreachable and TimedOut the connection is gone.
+        Raises Unreachable, Refused, TimedOut or Malformed; after Unreachable the connection is gone.
         """
         async with self._lock:
             reused = self._connection is not None
@@ -58,7 +60,8 @@ class PostgresClient:
                 return await self._fetch(sql, arguments)
 
     async def close(self) -> None:
-        """Drop the connection without waiting for the server's goodbye."""
+        """Drop the connection without waiting for the server's goodbye; whoever still waits gets Unreachable."""
+        self._closed = True
         self._drop()
 
     async def _fetch(self, sql: str, arguments: tuple[str | None, ...]) -> str:
@@ -85,6 +88,8 @@ class PostgresClient:
         return value
 
     async def _connected(self) -> asyncpg.Connection:
+        if self._closed:
+            raise Unreachable("the connection was closed")
         if self._connection and not self._connection.is_closed():
             return self._connection
         now = asyncio.get_running_loop().time()
@@ -104,6 +109,9 @@ class PostgresClient:
 
     async def _connect(self) -> asyncpg.Connection:
         milliseconds = str(int(self._statement_timeout_seconds * 1000))
+        authority = self._dsn.tls.get("sslrootcert", "system") if self._dsn.sslmode.startswith("verify") else "system"
+        if authority != "system" and not os.access(authority, os.R_OK):
+            raise Refused(f"the certificate file {authority} cannot be read")
         return await asyncpg.connect(
             # The driver takes TLS files only from a connection string; no secret but the key's passphrase is in this one.
             dsn="postgresql://?" + urllib.parse.urlencode(self._dsn.tls) if self._dsn.tls else None,

@@ -1,6 +1,7 @@
 """One connection to Redis or Valkey on which all collectors of a scrape share their round trips."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -162,6 +163,8 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         return UnixDomainSocketConnection(path=dsn.path, **common)
     if not dsn.tls:
         return Connection(host=dsn.host, port=dsn.port, **common)
+    if dsn.ca_file and not os.access(dsn.ca_file, os.R_OK):
+        raise Refused(f"the certificate file {dsn.ca_file} cannot be read")
     return SSLConnection(
         host=dsn.host,
         port=dsn.port,

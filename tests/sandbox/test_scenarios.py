@@ -1,0 +1,176 @@
+"""Every scenario shows what it promises."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import aiohttp
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from blnk_exporter.sandbox import SCENARIOS, Sandbox, running, topology, trouble
+
+pytestmark = pytest.mark.sandbox
+
+
+def client(sandbox: Sandbox) -> Redis:
+    return Redis.from_url(sandbox.valkey.url())
+
+
+async def lengths(redis: Redis, state: str, queues: Sequence[str] = topology.TRANSACTION_QUEUES) -> list[int]:
+    size = redis.llen if state in {"pending", "active"} else redis.zcard
+    return [await size(f"asynq:{{{queue}}}:{state}") for queue in queues]
+
+
+async def health(url: str) -> int | str:
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/health") as response:
+            return response.status
+    except aiohttp.ClientConnectorError:
+        return "closed"
+
+
+async def live_servers(redis: Redis) -> int:
+    return int(await redis.zcount("asynq:servers", time.time(), "+inf"))
+
+
+async def test_unknown_scenario_names_the_known() -> None:
+    with pytest.raises(ValueError, match="unknown scenario 'helthy'; known are healthy, queue-backlog"):
+        async with running("helthy"):
+            pass
+
+
+async def test_healthy() -> None:
+    lines: list[str] = []
+    async with running(report=lines.append) as sandbox, client(sandbox) as redis:
+        blnk = json.loads(sandbox.blnk_json.read_text())
+        assert blnk["server"]["port"] == str(sandbox.server.port)
+        assert blnk["queue"]["monitoring_port"] == str(sandbox.worker.port)
+        assert blnk["data_source"]["dns"].endswith("/blnk?sslmode=disable")
+        assert sandbox.blnk_json.stat().st_mode & 0o077 == 0
+        assert json.loads(sandbox.exporter_yml.read_text()) == {}
+        assert await health(sandbox.server.url) == await health(sandbox.worker.url) == 200
+        assert await live_servers(redis) == 2
+        assert sum(await lengths(redis, "pending")) < 50
+        assert sandbox.statvfs is None
+        connection = await asyncpg.connect(blnk["data_source"]["dns"])
+        assert await connection.fetchval("SELECT count(*) FROM blnk.transactions WHERE status = 'APPLIED'") > 50
+        await connection.close()
+    assert lines[-1].startswith("ready after ")
+    assert any(sandbox.description in line for line in lines)
+
+
+async def test_healthy_of_the_old_release() -> None:
+    async with running(release="0.13.2") as sandbox:
+        connection = await asyncpg.connect(sandbox.postgres.dsn(database="blnk"))
+        assert await connection.fetchval("SELECT max(id) FROM blnk.gorp_migrations") == "1770611011.sql"
+        assert await connection.fetchval("SELECT count(*) FROM blnk.transactions") > 50
+        await connection.close()
+
+
+async def test_queue_backlog() -> None:
+    async with running("queue-backlog") as sandbox, client(sandbox) as redis:
+        deep = [queue for queue in topology.TRANSACTION_QUEUES if await redis.llen(f"asynq:{{{queue}}}:pending") > 1000]
+        assert len(deep) == trouble.BACKLOG_QUEUES
+        ages = []
+        for queue in deep:
+            oldest = (await redis.lindex(f"asynq:{{{queue}}}:pending", -1)).decode()
+            since = int(await redis.hget(f"asynq:{{{queue}}}:t:{oldest}", "pending_since"))
+            ages.append(time.time() - since / 1e9)
+        assert min(ages) > 30 * 60
+        connection = await asyncpg.connect(sandbox.postgres.dsn(database="blnk"))
+        stuck = (
+            "SELECT count(*) FROM blnk.transactions q WHERE status = 'QUEUED' AND NOT EXISTS"
+            " (SELECT 1 FROM blnk.transactions c WHERE c.parent_transaction = q.transaction_id)"
+        )
+        assert await connection.fetchval(stuck) >= trouble.BACKLOG_QUEUES * trouble.BACKLOG_DEPTH
+        await connection.close()
+
+
+async def test_worker_down() -> None:
+    async with running("worker-down") as sandbox, client(sandbox) as redis:
+        assert await health(sandbox.worker.url) == "closed"
+        assert await health(sandbox.server.url) == 200
+        assert await live_servers(redis) == 0
+        assert await redis.zcard("asynq:servers") == 2
+        assert await redis.keys("asynq:servers:*") == []
+        assert sum(await lengths(redis, "pending")) > 200
+        overdue = [
+            await redis.zcount(f"asynq:{{{q}}}:scheduled", 0, time.time() - 60) for q in topology.TRANSACTION_QUEUES
+        ]
+        assert sum(overdue) > 5
+
+
+async def test_redis_memory() -> None:
+    async with running("redis-memory") as sandbox, client(sandbox) as redis:
+        memory = await redis.info("memory")
+        assert memory["maxmemory_policy"] == "allkeys-lru"
+        assert 0.85 < memory["used_memory"] / memory["maxmemory"] < 1
+        assert (await redis.info("stats"))["evicted_keys"] == 0
+
+
+async def test_tasks_lost() -> None:
+    async with running("tasks-lost") as sandbox, client(sandbox) as redis:
+        heads = [(q, await redis.lindex(f"asynq:{{{q}}}:pending", -1)) for q in topology.TRANSACTION_QUEUES]
+        lost = [q for q, head in heads if head and not await redis.exists(f"asynq:{{{q}}}:t:{head.decode()}")]
+        assert len(lost) == 1
+        assert await redis.zcount(f"asynq:{{{lost[0]}}}:lease", 0, time.time() - 180) == trouble.LOST_TASKS
+        assert await redis.llen(f"asynq:{{{lost[0]}}}:active") >= trouble.LOST_TASKS
+
+
+async def test_database_down() -> None:
+    async with running("database-down") as sandbox, client(sandbox) as redis:
+        assert not sandbox.postgres.running
+        assert await health(sandbox.server.url) == 503
+        assert await health(sandbox.worker.url) == 200
+        assert await live_servers(redis) == 2
+
+
+async def test_redis_down() -> None:
+    """Blnk's server does not look at Redis."""
+    async with running("redis-down") as sandbox:
+        assert not sandbox.valkey.running
+        assert await health(sandbox.server.url) == await health(sandbox.worker.url) == 200
+
+
+async def test_webhook_archived() -> None:
+    async with running("webhook-archived") as sandbox, client(sandbox) as redis:
+        archived = await redis.zrange("asynq:{new:webhook}:archived", -1, -1, withscores=True)
+        assert await redis.zcard("asynq:{new:webhook}:archived") == trouble.ARCHIVED_WEBHOOKS
+        assert time.time() - 900 < archived[0][1] < time.time()
+        assert await redis.hget(f"asynq:{{new:webhook}}:t:{archived[0][0].decode()}", "state") == b"archived"
+
+
+async def test_queue_paused() -> None:
+    async with running("queue-paused") as sandbox, client(sandbox) as redis:
+        paused = [key async for key in redis.scan_iter("asynq:*:paused")]
+        assert len(paused) == 2
+        assert [time.time() - int(await redis.get(key)) > 600 for key in paused] == [True, True]
+        assert max(await lengths(redis, "pending")) >= 150
+
+
+async def test_disk_full() -> None:
+    async with running("disk-full") as sandbox:
+        assert sandbox.statvfs
+        disk = sandbox.statvfs("/")
+        assert 1 - disk.f_bavail / disk.f_blocks == pytest.approx(trouble.DISK_USED_RATIO, abs=0.001)
+
+
+async def test_replica_lag() -> None:
+    async with running("replica-lag") as sandbox:
+        (dsn,) = json.loads(sandbox.exporter_yml.read_text())["postgres"]["replicas"]
+        replica = await asyncpg.connect(dsn)
+        assert await replica.fetchval("SELECT pg_is_wal_replay_paused()")
+        await replica.close()
+        primary = await asyncpg.connect(sandbox.postgres.dsn())
+        await primary.execute("CREATE TABLE moves (n int)")
+        behind = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication"
+        assert await primary.fetchval(behind) > 0
+        await primary.close()
+
+
+def test_every_scenario_is_tested() -> None:
+    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    assert set(SCENARIOS) <= tested
+    assert all("blnk_" in scenario.description for scenario in SCENARIOS.values())
