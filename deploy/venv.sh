@@ -20,7 +20,8 @@ if [ ! -x .venv/bin/python ]; then
         # Debian keeps the venv module in a package of its own.
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
             echo "installing python3-venv"
-            apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null
+            apt-get -qq update >/dev/null 2>&1 || true
+            DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null 2>&1 || true
         fi
         "$python" -m venv .venv || { rm -rf .venv; echo "Python's venv module is missing; install python3-venv." >&2; exit 1; }
     fi

@@ -157,7 +157,8 @@ class Scraper:
 
     async def _outcome(self, room: Room, deadline: float) -> Outcome:
         last = self.outcomes.get(room.collector.name)
-        if last and not last.failure and self._clock() - last.finished_at < room.min_interval_seconds:
+        # A clock that was set back would make the outcome younger than any interval.
+        if last and not last.failure and 0 <= self._clock() - last.finished_at < room.min_interval_seconds:
             return last
         flight, now = self._join(room, deadline), asyncio.get_running_loop().time
         started = now()
@@ -166,7 +167,7 @@ class Scraper:
         if flight.task.done() and not flight.task.cancelled():
             return flight.task.result()
         late = TimedOut("no reading within this scrape's budget")
-        results = [Result[Any](source, failure=late) for source in room.sources]
+        results: list[Result[Any]] = [Result(source, failure=late) for source in room.sources]
         return await self._sum_up(room, results, now() - started)
 
     def _join(self, room: Room, deadline: float) -> _Flight:
@@ -189,7 +190,9 @@ class Scraper:
 
         results = await asyncio.gather(*map(one, room.sources))
         outcome = await self._sum_up(room, results, asyncio.get_running_loop().time() - started)
-        self._note(outcome)
+        # The late word of a flight that was given up is no news.
+        if self._flights[room.collector.name].task is asyncio.current_task():
+            self._note(outcome)
         return outcome
 
     async def _sum_up(self, room: Room, results: list[Result[Any]], duration_seconds: float) -> Outcome:
