@@ -13,7 +13,7 @@ import click
 from . import __version__, collectors, config, exposition, log
 from .config import report
 from .config.settings import Web
-from .errors import ConfigError
+from .errors import CannotListen, ConfigError
 from .render import catalogue
 from .serve import ping as ping_exporter
 from .serve import serve as serve_until_stopped
@@ -108,13 +108,12 @@ def serve(**options: Any) -> None:
     asyncio.run(_serve(Service(load)))
 
 
-async def _serve(service: Service, announce: Callable[[], None] = lambda: None) -> None:
+async def _serve(service: Service) -> None:
     await service.start()
     try:
-        await serve_until_stopped(service, announce=announce)
-    except OSError as error:
-        address = service.settings.own.web.listen_address
-        raise click.ClickException(f"cannot listen on {address}: {error.strerror or error}") from None
+        await serve_until_stopped(service)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
 
 
 @cli.command("check-config", short_help="Print what is configured and where it comes from.", context_settings=_HELP)
@@ -200,7 +199,7 @@ def demo(*, scenario: str, address: str, level: str) -> None:
         click.echo(demonstration.scenarios())
         return
     log.set_up(level, "logfmt")
-    demonstration.run(scenario, address=address)
+    demonstration.run(scenario, where=_listening(address, {}))
 
 
 @cli.command(short_help="List every metric.", context_settings=_HELP)

@@ -28,7 +28,10 @@ class Gap:
     @staticmethod
     def once_each(gaps: Iterable["Gap"]) -> tuple["Gap", ...]:
         """The first gap of each fact and reason: one missing right shows on every queue or table."""
-        return tuple({(gap.fact, gap.reason): gap for gap in reversed([*gaps])}.values())[::-1]
+        kept: dict[tuple[str, str], Gap] = {}
+        for gap in gaps:
+            kept.setdefault((gap.fact, gap.reason), gap)
+        return tuple(kept.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,9 @@ import signal
 import click
 
 from . import config, sandbox
-from .serve import serve
+from .config.settings import Web
+from .errors import CannotListen
+from .serve import serve, try_address
 from .service import Service
 
 
@@ -17,13 +19,13 @@ def scenarios() -> str:
     return "\n".join(f"{name:<{width}}  {scenario.description}" for name, scenario in sandbox.SCENARIOS.items())
 
 
-def run(scenario: str, *, address: str) -> None:
+def run(scenario: str, *, where: Web) -> None:
     """Until SIGINT or SIGTERM; a fault ends it with one sentence."""
     if scenario not in sandbox.SCENARIOS:
         raise click.ClickException(f"unknown scenario {scenario!r}; known are {', '.join(sandbox.SCENARIOS)}")
     try:
-        asyncio.run(_run(scenario, address))
-    except sandbox.SandboxError as error:
+        asyncio.run(_run(scenario, where))
+    except (sandbox.SandboxError, CannotListen) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         click.echo("\nstopped before it was ready")
@@ -31,11 +33,13 @@ def run(scenario: str, *, address: str) -> None:
         click.echo("\nstopped")
 
 
-async def _run(scenario: str, address: str) -> None:
+async def _run(scenario: str, where: Web) -> None:
     # Until serve takes the signals over, they end the start-up, and the sandbox cleans up behind itself.
     start_up = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, lambda: start_up and start_up.cancel())
+    await try_address(where)
+    address = where.listen_address
     async with sandbox.running(scenario, report=click.echo) as stack:
         service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or os.statvfs)
         await service.start()

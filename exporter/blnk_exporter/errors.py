@@ -5,6 +5,7 @@
     ExporterError
     ├── ConfigError            the operator's input, with every fault at once
     ├── UnknownCollector       a request names a collector that does not exist
+    ├── CannotListen           our own address is taken, or not ours
     └── ReadingError           one source, one scrape
         ├── Unreachable        nobody answers there
         ├── Refused            somebody answers, and says no: password, right, policy
@@ -52,6 +53,10 @@ class ConfigError(ExporterError):
 
 class UnknownCollector(ExporterError):
     """A request names a collector that does not exist; the message lists those that do."""
+
+
+class CannotListen(ExporterError):
+    """The address that we are to listen on cannot be had; the message says which and why."""
 
 
 class ReadingError(ExporterError):

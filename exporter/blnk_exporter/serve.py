@@ -2,23 +2,27 @@
 
 import asyncio
 import http.client
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
 
 from .config.settings import Web
+from .errors import CannotListen
 from .service import Service
 from .web.app import build
 
-_STOP_SECONDS = 5.0
+# How long a page that is being made may take once we are told to stop. aiohttp waits for it twice.
+_STOP_SECONDS = 1.5
 
 
 async def serve(service: Service, *, announce: Callable[[], None] = lambda: None) -> None:
     """Listen, scrape once so that readiness does not wait for Prometheus, and stop on SIGTERM or SIGINT.
 
-    Raises OSError when the address cannot be listened on. SIGHUP reads the configuration again.
+    Raises CannotListen. SIGHUP reads the configuration again.
     """
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
     own = service.settings.own
@@ -26,11 +30,18 @@ async def serve(service: Service, *, announce: Callable[[], None] = lambda: None
     await runner.setup()
     first: asyncio.Task[object] | None = None
     try:
-        await web.TCPSite(runner, own.web.host or None, own.web.port).start()
+        with _listening(own.web):
+            await web.TCPSite(runner, own.web.host or None, own.web.port).start()
         reloads: set[asyncio.Task[bool]] = set()
+
+        def reload() -> None:
+            task = asyncio.create_task(service.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(service.reload())))
+        loop.add_signal_handler(signal.SIGHUP, reload)
         log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
         announce()
         first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
@@ -41,6 +52,23 @@ async def serve(service: Service, *, announce: Callable[[], None] = lambda: None
             first.cancel()
         await runner.cleanup()
         await service.close()
+
+
+async def try_address(where: Web) -> None:
+    """Raises CannotListen, before anything has been started that would have to be stopped again."""
+    with _listening(where):
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, where.host or None, where.port)
+    server.close()
+
+
+@contextmanager
+def _listening(where: Web) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # asyncio wraps the system's words in some of its own, with the address once more.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise CannotListen(f"cannot listen on {where.listen_address}: {reason}") from None
 
 
 def ping(where: Web, *, timeout_seconds: float) -> str | None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,11 +115,15 @@ class Service:
         """Read the configuration and build everything; raises ConfigError. Connects to nothing."""
         self._now = await self._build()
 
-    async def scrape(self, *, budget_seconds: float, names: frozenset[str] | None = None) -> Snapshot:
-        """One scrape, after a look whether a file of the configuration has changed."""
+    async def scrape(
+        self, *, budget_seconds: float, collect: Iterable[str] = (), exclude: Iterable[str] = ()
+    ) -> Snapshot:
+        """One scrape, after a look whether a file of the configuration has changed; raises UnknownCollector."""
         if self._generation.has_changed():
             await self.reload(only_if_changed=True)
         with self._generation.in_use() as scraper:
+            # Only now: a changed configuration may have other collectors.
+            names = scraper.select(collect, exclude)
             snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
         self.scraped.set()
         return snapshot
@@ -156,8 +160,11 @@ class Service:
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in [*self._leaving]:
+        leaving = [*self._leaving]
+        for task in leaving:
             task.cancel()
+        if leaving:
+            await asyncio.wait(leaving)
         if self._now:
             await self._now.close()
 

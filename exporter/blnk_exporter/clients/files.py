@@ -10,7 +10,10 @@ from typing import TypeVar
 
 import psutil
 
-from ..errors import Refused, TimedOut, Unreachable
+from ..errors import Malformed, Refused, TimedOut, Unreachable
+
+# A file system that needs longer than this hangs.
+_PATIENCE_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ class HostClient:
         if asked is None or asked.done():
             mounted = str(self._root / path.lstrip("/"))
             asked = self._asked[path] = _in_thread(lambda: self._statvfs(mounted), name=f"statvfs {path}")
-        done, _ = await asyncio.wait([asked], timeout=2.0)
+        done, _ = await asyncio.wait([asked], timeout=_PATIENCE_SECONDS)
         if not done:
             raise TimedOut(f"{path} does not answer")
         try:
@@ -46,6 +49,8 @@ class HostClient:
             raise Refused(f"no right to look at {path}") from None
         except OSError as error:
             raise Unreachable(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise Unreachable(f"{path!r}: {error}") from None
 
     def memory(self) -> tuple[int, int]:
         """Total and available bytes, as the kernel counts them."""
@@ -63,9 +68,12 @@ class HostClient:
 
     def load(self) -> tuple[float, float, float]:
         """Load averages over 1, 5 and 15 minutes."""
-        text = self._ask((Path(self._proc) / "loadavg").read_text)
-        one, five, fifteen = map(float, text.split()[:3])
-        return one, five, fifteen
+
+        def loads() -> tuple[float, float, float]:
+            one, five, fifteen = map(float, (Path(self._proc) / "loadavg").read_text().split()[:3])
+            return one, five, fifteen
+
+        return self._ask(loads)
 
     def _ask(self, question: Callable[[], T]) -> T:
         # The library keeps the folder in a module variable; nobody else in this process uses it.
@@ -76,6 +84,9 @@ class HostClient:
             raise Refused(f"no right to read {self._proc}") from None
         except OSError as error:
             raise Unreachable(f"{self._proc}: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError) as error:
+            # The library takes these files to be as the kernel writes them.
+            raise Malformed(f"{self._proc}: not as Linux writes it: {error}") from None
 
 
 def _in_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
@@ -85,7 +96,7 @@ def _in_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
     def run() -> None:
         try:
             future.set_result(work())
-        except OSError as error:
+        except (OSError, ValueError) as error:
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

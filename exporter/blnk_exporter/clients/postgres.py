@@ -1,8 +1,10 @@
 """One read-only connection to one PostgreSQL server."""
 
 import asyncio
+import contextlib
 import os
 import ssl
+import struct
 import urllib.parse
 
 import asyncpg
@@ -10,7 +12,8 @@ import asyncpg
 from ..errors import Locked, Malformed, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import PostgresDsn
 
-_RETRY_SECONDS = 1.0
+# Asks whether the server would encrypt; every PostgreSQL answers one letter: https://www.postgresql.org/docs/16/protocol-flow.html
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class PostgresClient:
@@ -40,8 +43,9 @@ class PostgresClient:
 
     async def version(self) -> int:
         """The server's version as ``server_version_num`` counts it, without the minor part: 160000."""
+        asked_at = asyncio.get_running_loop().time()
         async with self._lock:
-            connection = await self._connected()
+            connection = await self._connected(asked_at)
             return int(connection.get_server_version().major) * 10_000
 
     async def fetch_text(self, sql: str, *arguments: str | None) -> str:
@@ -49,23 +53,24 @@ class PostgresClient:
 
         Raises Unreachable, Refused, TimedOut or Malformed; after Unreachable the connection is gone.
         """
+        asked_at = asyncio.get_running_loop().time()
         async with self._lock:
             reused = self._connection is not None
             try:
-                return await self._fetch(sql, arguments)
+                return await self._fetch(asked_at, sql, arguments)
             except Unreachable:
                 # A connection that lay idle while the server restarted is only seen to be dead when it is used.
                 if not reused:
                     raise
-                return await self._fetch(sql, arguments)
+                return await self._fetch(asked_at, sql, arguments)
 
     async def close(self) -> None:
         """Drop the connection without waiting for the server's goodbye; whoever still waits gets Unreachable."""
         self._closed = True
         self._drop()
 
-    async def _fetch(self, sql: str, arguments: tuple[str | None, ...]) -> str:
-        connection = await self._connected()
+    async def _fetch(self, asked_at: float, sql: str, arguments: tuple[str | None, ...]) -> str:
+        connection = await self._connected(asked_at)
         statement = asyncio.ensure_future(connection.fetchval(sql, *arguments))
         try:
             value = await asyncio.shield(statement)
@@ -87,27 +92,30 @@ class PostgresClient:
             raise Malformed("a statement returned no text")
         return value
 
-    async def _connected(self) -> asyncpg.Connection:
+    async def _connected(self, asked_at: float) -> asyncpg.Connection:
         if self._closed:
             raise Unreachable("the connection was closed")
         if self._connection and not self._connection.is_closed():
             return self._connection
-        now = asyncio.get_running_loop().time()
-        if self._refused and now < self._refused[0]:
-            # Collectors of one scrape share a failed login, so that a wrong password is one line in the server's log.
+        if self._refused and asked_at <= self._refused[0]:
+            # Collectors of one scrape share a failed login, so that a wrong password is one line in the server's log:
+            # who asked before it failed would have nothing else to try. The next scrape tries anew.
             raise self._refused[1]
         try:
             self._connection = await self._connect()
         except Exception as error:
-            failure = _translate(error)
+            failure = error if isinstance(error, ReadingError) else _translate(error)
             if failure is None:
                 raise
-            self._refused = (now + _RETRY_SECONDS, failure)
+            self._refused = (asyncio.get_running_loop().time(), failure)
             raise failure from None
         self._refused = None
         return self._connection
 
     async def _connect(self) -> asyncpg.Connection:
+        if self._dsn.sslmode == "disable":
+            for host, port in zip(self._dsn.hosts, self._dsn.ports, strict=True):
+                await _greet(host, port)
         milliseconds = str(int(self._statement_timeout_seconds * 1000))
         authority = self._dsn.tls.get("sslrootcert", "system") if self._dsn.sslmode.startswith("verify") else "system"
         if authority != "system" and not os.access(authority, os.R_OK):
@@ -140,6 +148,25 @@ class PostgresClient:
             self._connection = None
 
 
+async def _greet(host: str, port: int) -> None:
+    """Raises Malformed when somebody else than PostgreSQL listens there.
+
+    With TLS the driver begins with the same question. Without, it would believe whatever comes, and turn round for
+    ever within one callback on a message that claims to be shorter than its own header: the whole process hangs.
+    """
+    if host.startswith("/"):
+        return
+    with contextlib.suppress(OSError):  # the driver meets it again, and may know another host
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(_SSL_REQUEST)
+            answer = await reader.read(1)
+        finally:
+            writer.transport.abort()
+        if answer not in (b"S", b"N", b"E", b""):
+            raise Malformed("the answer is not PostgreSQL's")
+
+
 def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
     """The driver's failure in our words, None for what is not the driver's. The driver's texts hold no password."""
     match error:
@@ -159,6 +186,9 @@ def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one 
             return Refused(f"{error}")
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
             return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
+        case asyncpg.InternalClientError():
+            # The driver's state after the server said goodbye to an idle connection and before the socket is closed.
+            return Unreachable("the connection was lost")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return Unreachable.because(error)
         case asyncpg.ClientConfigurationError():

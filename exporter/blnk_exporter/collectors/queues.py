@@ -126,9 +126,9 @@ class QueueSource:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuesReading(Reading):
-    """All queues at one moment of Redis' clock."""
+    """All queues at one moment of Redis' clock, which may not be known."""
 
-    now: float
+    now: float | None
     queues: tuple[Queue, ...]
     unlisted: int | None
     limit: int
@@ -145,7 +145,8 @@ def samples(results: Sequence[Result[QueuesReading]]) -> Iterator[Sample]:
             for metric, name in _AGES.items():
                 since = getattr(queue, name)
                 # Blnk's clock may run ahead of Redis': then the task has only just come.
-                yield from metric(None if since is None else max(0.0, reading.now - since), queue=queue.name)
+                known = since is not None and reading.now is not None
+                yield from metric(max(0.0, reading.now - since) if known else None, queue=queue.name)
 
 
 def choose(source: QueueSource, size: Any, members: Any) -> tuple[list[bytes], frozenset[bytes] | None, int | None]:
@@ -169,14 +170,18 @@ async def read(source: QueueSource) -> QueuesReading:
     clock, size, members = await source.store.execute(
         ("TIME",), ("SCARD", asynq.QUEUES), ("SRANDMEMBER", asynq.QUEUES, source.limit + 1)
     )
-    now = asynq.clock(clock)
+    now = None if isinstance(clock, ReadingError) else asynq.clock(clock)
     names, registered, unlisted = choose(source, size, members)
     asked = [command for name in names for command in queue_commands(name, now)]
     replies = await source.store.execute(*asked) if asked else []
+    if replies and all(isinstance(reply, ReadingError) for reply in replies):
+        raise replies[0]
     found, heads, gaps = parse(names, source.expected, registered, replies, now)
     asked = [command for name, task_id in heads.items() for command in head_commands(name, task_id)]
     replies = await source.store.execute(*asked) if asked else []
     queues, more_gaps = parse_head(found, heads, replies)
+    if isinstance(clock, ReadingError):
+        gaps = [Gap("clock", clock.reason, str(clock)), *gaps]
     if registered is None:
         refusal = next((reply for reply in (size, members) if isinstance(reply, ReadingError)), None)
         gaps = [Gap("registered", refusal.reason if refusal else "refused", str(refusal or "too many queues")), *gaps]
@@ -191,5 +196,5 @@ COLLECTOR = Collector(
     metrics=(*_VALUES, *_AGES, UNLISTED, LIMIT),
     read=read,
     samples=samples,
-    facts=("registered", *FACTS),
+    facts=("clock", "registered", *FACTS),
 )

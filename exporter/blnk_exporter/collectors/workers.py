@@ -152,7 +152,9 @@ async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
     clock, members = await source.store.execute(
         ("TIME",), ("ZREVRANGEBYSCORE", asynq.SERVERS, "+inf", "-inf", "WITHSCORES", "LIMIT", 0, _SERVERS_MAX + 1)
     )
-    keys = live_keys(asynq.clock(clock), asynq.reply(members))
+    # Without the clock every key is asked for: that of a dead server is no longer there.
+    now = float("-inf") if isinstance(clock, ReadingError) else asynq.clock(clock)
+    keys = live_keys(now, asynq.reply(members))
     replies = await source.store.execute(*(("GET", key) for key in keys)) if keys else []
     return parse(replies, source.expected)
 

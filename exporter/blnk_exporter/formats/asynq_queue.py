@@ -88,11 +88,13 @@ _ASKED: Mapping[str, tuple[Callable[[bytes, float], Command], Callable[[Any], di
     "head": (lambda q, _: ("LINDEX", asynq.key(q, "pending"), -1), lambda reply: {"": reply}),
 }
 FACTS = tuple(_ASKED)
+# What is judged by the clock, and not known without one.
+_TIMED = ("scheduled_due_at", "retry_due_at", "scheduled_overdue", "retry_overdue", "stale_leases")
 
 
-def queue_commands(name: bytes, now: float) -> list[Command]:
-    """Everything that can be asked at once; ``now`` is Redis' clock."""
-    return [build(name, now) for build, _ in _ASKED.values()]
+def queue_commands(name: bytes, now: float | None) -> list[Command]:
+    """Everything that can be asked at once; ``now`` is Redis' clock, None where it is not told."""
+    return [build(name, now or 0.0) for build, _ in _ASKED.values()]
 
 
 def parse(
@@ -100,7 +102,7 @@ def parse(
     expected: Sequence[str],
     registered: frozenset[bytes] | None,
     replies: Sequence[Any],
-    now: float,
+    now: float | None,
 ) -> tuple[list[Queue], dict[bytes, bytes], list[Gap]]:
     """The queues, the id of each one's next task, and what was refused; replies as ``queue_commands`` asked for them."""
     queues, heads, gaps = [], {}, []
@@ -118,8 +120,10 @@ def parse(
             heads[name] = head
         elif known.get("pending") == 0:
             known["head_lost"] = False
+        if now is None:
+            known |= dict.fromkeys(_TIMED)
         for due in ("scheduled_due_at", "retry_due_at"):
-            if (known.get(due) or now) > now - OVERDUE_SECONDS:
+            if now is not None and (known.get(due) or now) > now - OVERDUE_SECONDS:
                 known[due] = None
         text = asynq.text(name)
         queues.append(Queue(text, text in wanted, None if registered is None else name in registered, **known))

