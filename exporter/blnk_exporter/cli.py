@@ -79,7 +79,7 @@ def _loader(options: dict[str, Any], environ: dict[str, str]) -> Callable[[], co
     given = {name: value for name, value in options.items() if value is not None}
     file = given.pop("config_file", None)
     flags = {name.replace("__", "."): value for name, value in given.items()}
-    directory = Path.cwd()
+    directory = Path()
 
     def load() -> config.Loaded:
         return config.load(flags=flags, environ=environ, directory=directory, config_file=Path(file) if file else None)
@@ -156,7 +156,13 @@ async def _scrape(service: Service, *, as_json: bool) -> int:
 
 @cli.command(short_help="Ask whether an exporter is alive here.", context_settings=_HELP)
 @click.option("--web.listen-address", "address", metavar="HOST:PORT", help="Where the exporter listens.")
-@click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for the answer.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.001, 3600),
+    default=3.0,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
 def ping(*, address: str | None, timeout: float) -> None:
     """Exit 0 if an exporter is alive on this machine: the health check of a container."""
     where = _listening(address, dict(os.environ))

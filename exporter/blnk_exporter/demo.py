@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 
 import click
 
@@ -11,6 +12,9 @@ from .config.settings import Web
 from .errors import CannotListen
 from .serve import serve, try_address
 from .service import Service
+
+# A terminal that is closed ends the demo as Ctrl-C does; there is no configuration that one would want to be read again.
+_STOP_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def scenarios() -> str:
@@ -29,21 +33,27 @@ def run(scenario: str, *, where: Web) -> None:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         click.echo("\nstopped before it was ready")
+        sys.exit(1)
     else:
         click.echo("\nstopped")
 
 
 async def _run(scenario: str, where: Web) -> None:
-    # Until serve takes the signals over, they end the start-up, and the sandbox cleans up behind itself.
-    start_up = asyncio.current_task()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: start_up and start_up.cancel())
+    # Until serve takes the signals over, the first one ends the start-up, and the sandbox cleans up behind itself.
+    start_up, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        if start_up and not start_up.cancelling():
+            start_up.cancel()
+
+    for number in _STOP_ON:
+        loop.add_signal_handler(number, stop)
     await try_address(where)
     address = where.listen_address
     async with sandbox.running(scenario, report=click.echo) as stack:
         service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or os.statvfs)
         await service.start()
-        await serve(service, announce=lambda: _announce(stack, scenario, address))
+        await serve(service, announce=lambda: _announce(stack, scenario, address), stop_on=_STOP_ON)
 
 
 def _load(stack: sandbox.Sandbox, address: str) -> config.Loaded:

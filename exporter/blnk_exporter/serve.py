@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -19,10 +19,15 @@ from .web.app import build
 _STOP_SECONDS = 1.5
 
 
-async def serve(service: Service, *, announce: Callable[[], None] = lambda: None) -> None:
-    """Listen, scrape once so that readiness does not wait for Prometheus, and stop on SIGTERM or SIGINT.
+async def serve(
+    service: Service,
+    *,
+    announce: Callable[[], None] = lambda: None,
+    stop_on: Collection[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+) -> None:
+    """Listen, scrape once so that readiness does not wait for Prometheus, and stop on a signal.
 
-    Raises CannotListen. SIGHUP reads the configuration again.
+    Raises CannotListen. SIGHUP reads the configuration again where it does not stop.
     """
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
     own = service.settings.own
@@ -39,9 +44,9 @@ async def serve(service: Service, *, announce: Callable[[], None] = lambda: None
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
+        for number in stop_on:
+            loop.add_signal_handler(number, stop.set)
         log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
         announce()
         first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
@@ -79,8 +84,10 @@ def ping(where: Web, *, timeout_seconds: float) -> str | None:
     try:
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    except (http.client.HTTPException, ValueError) as error:
+        return f"answers no HTTP: {type(error).__name__}"
     finally:
         connection.close()
     return None if status == http.HTTPStatus.OK else f"answers {status}"

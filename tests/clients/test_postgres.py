@@ -184,14 +184,15 @@ async def _until_sessions(admin: asyncpg.Connection, wanted: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_giving_up_opens_no_connection_to_cancel_with(postgres: Database) -> None:
+async def test_giving_up_drops_the_connection_and_opens_none_to_cancel_with(postgres: Database) -> None:
     """A driver that cancels by a second connection fills a server that hangs."""
+    own_pid = "SELECT pg_backend_pid()::text"
     async with wire_to(postgres.server.port) as wire, postgres_client(postgres.dsn(ports=(wire.port,))) as client:
-        await client.version()
-        before = wire.connections
+        pid, needed = await client.fetch_text(own_pid), wire.connections
         with frozen(postgres.server), pytest.raises(TimeoutError):
             await asyncio.wait_for(client.fetch_text("SELECT 'a'"), 0.05)
-        assert wire.connections == before
+        assert await client.fetch_text(own_pid) != pid
+        assert wire.connections == 2 * needed
 
 
 async def test_a_server_frozen_before_the_login_is_left_and_found_again(postgres: Database) -> None:

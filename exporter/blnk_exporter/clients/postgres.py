@@ -186,14 +186,12 @@ def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one 
             return Refused(f"{error}")
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
             return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
-        case asyncpg.InternalClientError():
-            # The driver's state after the server said goodbye to an idle connection and before the socket is closed.
-            return Unreachable("the connection was lost")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return Unreachable.because(error)
         case asyncpg.ClientConfigurationError():
             return Refused(f"{error}")
-        case asyncpg.InterfaceError():
+        # The latter is the driver's state once the server has said goodbye and before the socket is closed.
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Unreachable(f"{error}")
         case asyncpg.PostgresError():
             return Malformed(f"{error}")

@@ -1,0 +1,225 @@
+"""Redis itself: captured INFO texts, hand-built ones, and real servers with a replica."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from blnk_exporter.collector import Result
+from blnk_exporter.collectors import redis as room
+from blnk_exporter.collectors.redis import COLLECTOR, RedisReading
+from blnk_exporter.errors import Malformed, Refused, Unreachable
+from blnk_exporter.formats.redis_info import parse
+from blnk_exporter.sandbox.valkey import ValkeyServer
+
+from ..conftest import redis_client, until_true
+from .conftest import Page, Scripted, Somewhere, page, read_page, unseen
+
+FIXTURES = Path(__file__).parents[1] / "formats/fixtures"
+POLICIES = ("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random")
+POLICIES += ("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl")
+
+
+def told(info: str, slow_log: int | None = 0) -> Page:
+    """The page of an INFO, without the room's prefix."""
+    reading = RedisReading(info=parse(info.replace("\n", "\r\n").encode()), slow_log=slow_log)
+    whole = page(COLLECTOR.samples([Result(Somewhere(), reading)]))
+    return {name.removeprefix("blnk_redis_"): series for name, series in whole.items()}
+
+
+def test_samples_of_a_small_info() -> None:
+    """Exactly what the text says: fields that are not there are no series."""
+    assert told(
+        "redis_version:7.2.0\nused_memory:1000\nmaxmemory:0\nrole:master\nmaxmemory_policy:noeviction\n", 3
+    ) == {
+        "up": {(): 1},
+        "slow_log_entries": {(): 3},
+        "info": {("redis", "7.2.0", ""): 1},
+        "memory_used_bytes": {(): 1000},
+        "memory_limited": {(): 0},
+        "eviction_policy": {(policy,): float(policy == "noeviction") for policy in POLICIES},
+        "role": {("primary",): 1, ("replica",): 0},
+        "replicas": {("online",): 0, ("other",): 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "info"),
+    [("valkey_9_1_2", ("valkey", "9.1.2", "standalone")), ("redis_7_0_15", ("redis", "7.0.15", "standalone"))],
+)
+def test_samples_of_a_captured_primary(name: str, info: tuple[str, ...]) -> None:
+    """Both families fill the same series; the figures are the text's own."""
+    text = (FIXTURES / f"info_{name}.txt").read_text()
+    fields, found = parse(text.replace("\n", "\r\n").encode()), told(text)
+    assert found["info"] == {info: 1}
+    assert found["memory_used_bytes"] == {(): fields.number("used_memory")}
+    assert found["memory_max_bytes"] == {(): 64 << 20}
+    assert found["memory_limited"] == {(): 1}
+    assert found["keys"] == {("db0",): 2}
+    assert found["expiring_keys"] == {("db0",): 1}
+    assert found["errors_total"][("WRONGTYPE",)] == 1
+    assert found["replicas"] == {("online",): 1, ("other",): 0}
+    assert found["replication_lag_seconds"] == {(): pytest.approx(0, abs=2)}
+    assert found["replication_lag_bytes"][()] >= 0
+    assert (found["aof_enabled"], found["aof_last_write_ok"]) == ({(): 1}, {(): 1})
+    assert "primary_link_up" not in found
+
+
+@pytest.mark.parametrize("name", ["valkey_9_1_2", "redis_7_0_15"])
+def test_samples_of_a_captured_replica(name: str) -> None:
+    """The link to its primary is told, replicas that it does not have are not."""
+    found = told((FIXTURES / f"info_{name}_replica.txt").read_text())
+    assert found["role"] == {("primary",): 0, ("replica",): 1}
+    assert found["primary_link_up"] == {(): 1}
+    assert found["primary_last_io_seconds"][()] >= 0
+    assert "replicas" not in found
+
+
+def test_things_that_have_not_happened_are_absent() -> None:
+    """-1 is Redis' word for never, 0 microseconds for no fork; without an append-only file its ok means nothing."""
+    found = told(
+        "redis_version:7\nrdb_last_bgsave_time_sec:-1\nlatest_fork_usec:0\naof_enabled:0\naof_last_write_status:ok\n"
+        "aof_last_bgrewrite_status:err\nmaster_last_io_seconds_ago:-1\n"
+    )
+    assert set(found) == {"up", "slow_log_entries", "info", "aof_enabled"}
+
+
+def test_trouble_is_told() -> None:
+    """Each flag the other way round."""
+    found = told(
+        "redis_version:7\naof_enabled:1\naof_last_write_status:err\naof_last_bgrewrite_status:err\n"
+        "rdb_last_bgsave_status:err\nloading:1\nmaster_link_status:down\nlatest_fork_usec:2500\n"
+    )
+    flags = ("aof_last_write_ok", "aof_last_rewrite_ok", "rdb_last_save_ok", "loading", "primary_link_up")
+    assert [found[flag][()] for flag in flags] == [0, 0, 0, 1, 0]
+    assert found["last_fork_seconds"] == {(): pytest.approx(0.0025)}
+
+
+def test_error_words_are_a_closed_set() -> None:
+    """A script may make up words by the thousand."""
+    found = told(
+        "redis_version:7\ntotal_error_replies:9\nerrorstat_OOM:count=2\nerrorstat_MADE:count=3\nerrorstat_UP:count=4\n"
+    )
+    assert found["errors_total"][("OOM",)] == 2
+    assert found["errors_total"][("other",)] == 7
+    assert found["errors_total"][("NOPERM",)] == 0
+    assert "errors_total" not in told("redis_version:7\n")
+
+
+def test_replicas_that_lag_or_are_not_there_yet() -> None:
+    """The furthest behind speaks for those online; one that still copies is counted apart."""
+    found = told(
+        "redis_version:7\nrole:master\nmaster_repl_offset:1000\n"
+        "slave0:ip=a,port=1,state=online,offset=900,lag=1\nslave1:ip=b,port=1,state=online,offset=400,lag=7\n"
+        "slave2:ip=c,port=1,state=wait_bgsave,offset=0,lag=0\n"
+    )
+    assert found["replicas"] == {("online",): 2, ("other",): 1}
+    assert (found["replication_lag_bytes"], found["replication_lag_seconds"]) == ({(): 600}, {(): 7})
+
+
+def test_unheard_of_states_are_no_series() -> None:
+    """A policy or role that a later server adds is not one of ours; eight times 0 would be a lie."""
+    assert {"eviction_policy", "role", "replicas"} & set(
+        told("redis_version:9\nmaxmemory_policy:new\nrole:sentinel\n")
+    ) == set()
+
+
+def test_redis_gone_is_down() -> None:
+    """And nothing else is known."""
+    assert page(COLLECTOR.samples([Result(Somewhere(), failure=Unreachable("gone"))])) == {"blnk_redis_up": {(): 0}}
+
+
+def test_an_info_cut_short_is_told_as_a_gap() -> None:
+    """What came is shown, the cut line is not."""
+    reading = room.judge(b"redis_version:7.0.0\r\nused_memory:1000\r\nevicted_keys:12", 0)
+    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("info", "malformed")]
+    assert reading.info.fields == {"redis_version": "7.0.0", "used_memory": "1000"}
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", b"# Server\r\n"])
+def test_a_text_without_a_version_is_malformed(raw: bytes) -> None:
+    """A proxy that answers INFO in its own way is not Redis."""
+    with pytest.raises(Malformed, match="version"):
+        room.judge(raw, 0)
+
+
+async def test_a_forbidden_slow_log_is_a_gap_and_a_forbidden_info_a_failure() -> None:
+    """One is a detail, the other is the room."""
+    reading = await COLLECTOR.read(Scripted([[b"redis_version:7\r\n", Refused("slowlog")]]))
+    assert (reading.slow_log, [(gap.fact, gap.reason) for gap in reading.gaps]) == (None, [("slow_log", "refused")])
+    with pytest.raises(Refused, match="info"):
+        await COLLECTOR.read(Scripted([[Refused("info"), 0]]))
+
+
+@pytest_asyncio.fixture
+async def admin(each_store: ValkeyServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(each_store.url()) as client:
+        yield client
+
+
+@pytest.mark.sandbox
+async def test_every_metric_is_seen_on_a_real_primary_or_its_replica(
+    each_store: ValkeyServer, admin: Redis, new_store: Callable[..., Any]
+) -> None:
+    """A declared metric that never comes is a promise broken."""
+    await admin.set("k", "v", ex=1000)
+    await admin.config_set("maxmemory", "64mb")
+    await admin.config_set("appendonly", "yes")
+    await admin.config_set("repl-diskless-sync-delay", "0")
+    await admin.bgsave()
+    try:
+        await until_true(lambda: _saved(admin))
+        async with new_store(
+            binary=each_store._place.binary, args=("--replicaof", f"127.0.0.1 {each_store.port}")
+        ) as standby:
+            await until_true(lambda: _follows(admin, standby))
+            async with redis_client(each_store) as client, redis_client(standby) as follower:
+                primary, replica = await read_page(COLLECTOR, client), await read_page(COLLECTOR, follower)
+    finally:
+        await admin.config_set("maxmemory", "0")
+        await admin.config_set("appendonly", "no")
+    assert unseen(COLLECTOR, primary, replica) == set()
+    assert primary["blnk_redis_up"] == replica["blnk_redis_up"] == {(): 1}
+    assert primary["blnk_redis_role"][("primary",)] == replica["blnk_redis_role"][("replica",)] == 1
+    assert primary["blnk_redis_replicas"] == {("online",): 1, ("other",): 0}
+
+
+async def _saved(admin: Redis) -> bool:
+    persistence = await admin.info("persistence")
+    return persistence["rdb_last_bgsave_time_sec"] >= 0 and not persistence["aof_rewrite_in_progress"]
+
+
+async def _follows(admin: Redis, standby: ValkeyServer) -> bool:
+    async with Redis.from_url(standby.url()) as replica:
+        link = await replica.info("replication")
+    online = (await admin.info("replication")).get("slave0", {}).get("state") == "online"
+    return online and link["master_last_io_seconds_ago"] >= 0
+
+
+@pytest.mark.sandbox
+async def test_evictions_and_errors_of_a_real_server(new_store: Callable[..., Any]) -> None:
+    """What loses Blnk's queues shows, with the policy that allows it."""
+    args = ("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru")
+    async with new_store(args=args) as server, Redis.from_url(server.url()) as admin:
+        for number in range(100):
+            await admin.set(f"k{number}", "x" * 100_000)
+        async with redis_client(server) as client:
+            found = await read_page(COLLECTOR, client)
+    assert found["blnk_redis_evicted_keys_total"][()] > 0
+    assert found["blnk_redis_eviction_policy"][("allkeys-lru",)] == 1
+    assert found["blnk_redis_memory_max_bytes"] == {(): 3 << 20}
+
+
+@pytest.mark.sandbox
+async def test_a_user_with_the_documented_rights(new_store: Callable[..., Any]) -> None:
+    """The head of the file names them; they suffice."""
+    users = {"exporter": "on >secret +info +slowlog|len"}
+    async with (
+        new_store(users=users) as server,
+        redis_client(server, username="exporter", password=SecretStr("secret")) as client,
+    ):
+        assert (await COLLECTOR.read(client)).gaps == ()
