@@ -17,6 +17,14 @@ class Source(Protocol):
         ...
 
 
+class Store(Source, Protocol):
+    """Redis, as a room sees it."""
+
+    async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies of one round trip, a ReadingError in place of one that was refused; raises ReadingError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A fact that a source which did answer would not give: a missing right, a forbidden command."""

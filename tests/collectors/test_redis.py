@@ -34,7 +34,8 @@ def told(info: str, slow_log: int | None = 0) -> Page:
 def test_samples_of_a_small_info() -> None:
     """Exactly what the text says: fields that are not there are no series."""
     assert told(
-        "redis_version:7.2.0\nused_memory:1000\nmaxmemory:0\nrole:master\nmaxmemory_policy:noeviction\n", 3
+        "redis_version:7.2.0\nused_memory:1000\nmaxmemory:0\nmaxmemory_policy:noeviction\n# Replication\nrole:master\n# CPU\n",
+        3,
     ) == {
         "up": {(): 1},
         "slow_log_entries": {(): 3},
@@ -102,7 +103,7 @@ def test_trouble_is_told() -> None:
 def test_error_words_are_a_closed_set() -> None:
     """A script may make up words by the thousand."""
     found = told(
-        "redis_version:7\ntotal_error_replies:9\nerrorstat_OOM:count=2\nerrorstat_MADE:count=3\nerrorstat_UP:count=4\n"
+        "redis_version:7\n# Errorstats\nerrorstat_OOM:count=2\nerrorstat_MADE:count=3\nerrorstat_UP:count=4\n# Keyspace\n"
     )
     assert found["errors_total"][("OOM",)] == 2
     assert found["errors_total"][("other",)] == 7
@@ -113,12 +114,26 @@ def test_error_words_are_a_closed_set() -> None:
 def test_replicas_that_lag_or_are_not_there_yet() -> None:
     """The furthest behind speaks for those online; one that still copies is counted apart."""
     found = told(
-        "redis_version:7\nrole:master\nmaster_repl_offset:1000\n"
+        "redis_version:7\n# Replication\nrole:master\nmaster_repl_offset:1000\n"
         "slave0:ip=a,port=1,state=online,offset=900,lag=1\nslave1:ip=b,port=1,state=online,offset=400,lag=7\n"
-        "slave2:ip=c,port=1,state=wait_bgsave,offset=0,lag=0\n"
+        "slave2:ip=c,port=1,state=wait_bgsave,offset=0,lag=0\n# CPU\n"
     )
     assert found["replicas"] == {("online",): 2, ("other",): 1}
     assert (found["replication_lag_bytes"], found["replication_lag_seconds"]) == ({(): 600}, {(): 7})
+
+
+@pytest.mark.parametrize("name", ["valkey_9_1_2", "redis_7_0_15"])
+async def test_an_info_cut_at_the_end_of_a_line_makes_no_zeros(name: str) -> None:
+    """Counters that fall to 0 for one scrape are a restart that never was, and then a burst that never was."""
+    lines = (FIXTURES / f"info_{name}.txt").read_text().splitlines()
+    for section in ("# Replication", "# Errorstats"):
+        text = "".join(f"{line}\r\n" for line in lines[: lines.index(section) + 1])
+        reading = await COLLECTOR.read(Scripted([[text.encode(), 0]]))
+        found = page(COLLECTOR.samples([Result(Somewhere(), reading)]))
+        assert [gap.fact for gap in reading.gaps] == ["info"]
+        assert {"blnk_redis_errors_total", "blnk_redis_replicas"} & set(found) <= (
+            {"blnk_redis_replicas"} if section == "# Errorstats" else set()
+        )
 
 
 def test_unheard_of_states_are_no_series() -> None:
@@ -149,7 +164,8 @@ def test_a_text_without_a_version_is_malformed(raw: bytes) -> None:
 
 async def test_a_forbidden_slow_log_is_a_gap_and_a_forbidden_info_a_failure() -> None:
     """One is a detail, the other is the room."""
-    reading = await COLLECTOR.read(Scripted([[b"redis_version:7\r\n", Refused("slowlog")]]))
+    text = (FIXTURES / "info_valkey_9_1_2.txt").read_bytes().replace(b"\n", b"\r\n")
+    reading = await COLLECTOR.read(Scripted([[text, Refused("slowlog")]]))
     assert (reading.slow_log, [(gap.fact, gap.reason) for gap in reading.gaps]) == (None, [("slow_log", "refused")])
     with pytest.raises(Refused, match="info"):
         await COLLECTOR.read(Scripted([[Refused("info"), 0]]))

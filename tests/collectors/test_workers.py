@@ -96,22 +96,31 @@ def test_redis_gone_leaves_the_instances_own_word() -> None:
 
 @pytest.mark.parametrize("reply", [b"", b"garbage", Malformed("WRONGTYPE"), Refused("no permission")])
 def test_a_heartbeat_that_is_none_is_a_gap(reply: Any) -> None:
-    """Somebody else's bytes under the key, or no right to look."""
-    reading = workers.parse([reply, None, beating().encode(0)], EXPECTED)
+    """Evicted, somebody else's bytes under the key, or no right to look: nobody knows what that server serves."""
+    reading = workers.parse({b"a": 9.0, b"b": 9.0}, [reply, beating().encode(0)], EXPECTED)
     assert len(reading.servers) == 1
     assert [gap.fact for gap in reading.gaps] == ["heartbeat"]
 
 
+@pytest.mark.parametrize("seconds_left", [0.5, float("inf")])
+def test_a_heartbeat_that_just_expires_is_no_server(seconds_left: float) -> None:
+    """Entry and content end within the same second; without a clock a missing content is a dead server's."""
+    reading = workers.parse({b"a": seconds_left}, [b""], EXPECTED)
+    assert (reading.servers, reading.gaps) == ((), ())
+
+
 def test_more_servers_than_are_read_is_a_gap() -> None:
     """A part of the truth is not shown as the whole."""
-    reading = workers.parse([beating().encode(0)] * 1001, EXPECTED)
+    keys = {str(number).encode(): 9.0 for number in range(1001)}
+    reading = workers.parse(keys, [beating().encode(0)] * 1001, EXPECTED)
     assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("heartbeat", "refused")]
 
 
 def test_only_keys_that_have_not_expired_are_asked_for() -> None:
     """A killed worker's entry stays in the set for good."""
-    assert workers.live_keys(100.0, [b"late", b"101", b"now", b"100", b"dead", b"99.5"]) == [b"late", b"now"]
-    assert workers.live_keys(100.0, []) == []
+    members = [b"late", b"101", b"now", b"100", b"dead", b"99.5"]
+    assert workers.live_keys(100.0, members) == {b"late": 1.0, b"now": 0.0}
+    assert workers.live_keys(100.0, []) == {}
 
 
 @pytest_asyncio.fixture
@@ -163,13 +172,24 @@ async def test_a_set_of_another_type_is_a_failure(each_store: ValkeyServer, redi
 @pytest.mark.sandbox
 async def test_a_user_who_may_not_ask_for_the_time_still_sees_the_workers(new_store: Callable[..., Any]) -> None:
     """A dead server's key is gone by itself: without the clock nothing is lost."""
-    users = {"exporter": "on >secret +zrevrangebyscore +get ~asynq:servers*"}
+    users = {"exporter": "on >secret +zrevrangebyscore +getrange ~asynq:servers*"}
     async with new_store(users=users) as server, Redis.from_url(server.url()) as redis:
         await Asynq(redis).beat(beating(1), {}, time.time())
         await Asynq(redis).expire(beating(2), time.time() - 60)
         async with redis_client(server, username="exporter", password=SecretStr("secret")) as client:
             found = await read_page(COLLECTOR, HeartbeatSource(client, EXPECTED))
     assert found["blnk_workers_servers"] == {(): 1}
+
+
+@pytest.mark.sandbox
+async def test_an_evicted_heartbeat_is_not_taken_for_no_consumer(each_store: ValkeyServer, redis: Redis) -> None:
+    """Policies that evict keys with a time to live take heartbeats too, while their servers work on."""
+    await Asynq(redis).beat(beating(1), {}, time.time())
+    await redis.delete(*await redis.keys("asynq:servers:*"))
+    async with redis_client(each_store) as client:
+        reading = await COLLECTOR.read(HeartbeatSource(client, EXPECTED))
+    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("heartbeat", "malformed")]
+    assert page(COLLECTOR.samples([Result(HeartbeatSource(client, EXPECTED), reading)])) == {}
 
 
 @pytest.mark.sandbox

@@ -8,9 +8,9 @@ Cost:     3 round trips for any number of queues, shared with the other collecto
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from ..collector import Collector, Gap, Reading, Result
+from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import ReadingError
 from ..formats import asynq
 from ..formats.asynq_queue import FACTS, Queue, head_commands, parse, parse_head, queue_commands
@@ -40,14 +40,16 @@ OVERDUE_SCHEDULED = _per_queue(
 )
 OVERDUE_SCHEDULED_AGE = _per_queue(
     "scheduled_overdue_age_seconds",
-    "How long the first scheduled task is due; absent when none is.",
+    "How long the first scheduled task is due; absent when none is for over 60 seconds.",
     "ZRANGE scheduled 0 0",
 )
 OVERDUE_RETRY = _per_queue(
     "retry_overdue_tasks", "Retries due for over 60 seconds that nobody has forwarded.", "ZCOUNT retry"
 )
 OVERDUE_RETRY_AGE = _per_queue(
-    "retry_overdue_age_seconds", "How long the first retry is due; absent when none is.", "ZRANGE retry 0 0"
+    "retry_overdue_age_seconds",
+    "How long the first retry is due; absent when none is for over 60 seconds.",
+    "ZRANGE retry 0 0",
 )
 PAUSED = _per_queue("paused", "Whether the queue is paused.", "MGET paused")
 PAUSED_SINCE = _per_queue(
@@ -70,8 +72,14 @@ STALE_LEASES = _per_queue(
     "Active tasks whose lease ended over 180 seconds ago: lost, nobody recovers them.",
     "ZCOUNT lease",
 )
+REGISTRY = Metric(
+    "blnk_queues_registry_size", "Queues that asynq has ever used in this Redis.", (), "SCARD asynq:queues"
+)
 UNLISTED = Metric(
-    "blnk_queues_unlisted", "Queues that exist in Redis and are left out of this page.", (), "SCARD asynq:queues"
+    "blnk_queues_unlisted",
+    "Queues in asynq's registry that are left out of this page; absent when the registry itself is beyond the limit.",
+    (),
+    "SCARD asynq:queues",
 )
 LIMIT = Metric("blnk_queues_limit", "Largest number of queues that are read.", (), "limits.queues")
 
@@ -97,24 +105,11 @@ _VALUES = {
 _AGES = {PENDING_AGE: "pending_since", OVERDUE_SCHEDULED_AGE: "scheduled_due_at", OVERDUE_RETRY_AGE: "retry_due_at"}
 
 
-class QueueStore(Protocol):
-    """Redis."""
-
-    @property
-    def address(self) -> str:
-        """``host:port``."""
-        ...
-
-    async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies of one round trip; raises ReadingError."""
-        ...
-
-
 @dataclass(frozen=True)
 class QueueSource:
     """Redis, the queues that the configuration implies, and how many queues may be read."""
 
-    store: QueueStore
+    store: Store
     expected: tuple[str, ...]
     limit: int
 
@@ -130,6 +125,7 @@ class QueuesReading(Reading):
 
     now: float | None
     queues: tuple[Queue, ...]
+    registry_size: int | None
     unlisted: int | None
     limit: int
 
@@ -138,6 +134,7 @@ def samples(results: Sequence[Result[QueuesReading]]) -> Iterator[Sample]:
     """One set of series per queue; none at all when Redis was not read."""
     for reading in (result.reading for result in results if result.reading):
         yield from LIMIT(reading.limit)
+        yield from REGISTRY(reading.registry_size)
         yield from UNLISTED(reading.unlisted)
         for queue in reading.queues:
             for metric, name in _VALUES.items():
@@ -157,12 +154,13 @@ def choose(source: QueueSource, size: Any, members: Any) -> tuple[list[bytes], f
     expected = [name.encode() for name in source.expected][: source.limit]
     if isinstance(size, ReadingError) or isinstance(members, ReadingError):
         return expected, None, None
+    if size > source.limit:
+        # The registry came as a random part of itself, which would be another one at each scrape.
+        return expected, None, None
     registered = frozenset(members)
     others = sorted(name for name in registered.difference(expected) if len(name) <= asynq.NAME_BYTES_MAX)
-    # A set larger than the limit came as a random part of itself, which would be another one at each scrape.
-    others = [] if size > source.limit else others[: source.limit - len(expected)]
-    listed = len(registered.intersection(expected)) + len(others)
-    return [*expected, *others], registered if size <= source.limit else None, size - listed
+    others = others[: source.limit - len(expected)]
+    return [*expected, *others], registered, size - len(registered.intersection(expected)) - len(others)
 
 
 async def read(source: QueueSource) -> QueuesReading:
@@ -186,14 +184,19 @@ async def read(source: QueueSource) -> QueuesReading:
         refusal = next((reply for reply in (size, members) if isinstance(reply, ReadingError)), None)
         gaps = [Gap("registered", refusal.reason if refusal else "refused", str(refusal or "too many queues")), *gaps]
     return QueuesReading(
-        now=now, queues=queues, unlisted=unlisted, limit=source.limit, gaps=Gap.once_each((*gaps, *more_gaps))
+        now=now,
+        queues=queues,
+        registry_size=None if isinstance(size, ReadingError) else size,
+        unlisted=unlisted,
+        limit=source.limit,
+        gaps=Gap.once_each((*gaps, *more_gaps)),
     )
 
 
 COLLECTOR = Collector(
     name="queues",
     help="Depth, age, progress and losses of asynq's queues.",
-    metrics=(*_VALUES, *_AGES, UNLISTED, LIMIT),
+    metrics=(*_VALUES, *_AGES, REGISTRY, UNLISTED, LIMIT),
     read=read,
     samples=samples,
     facts=("clock", "registered", *FACTS),

@@ -8,9 +8,9 @@ Cost:     1 round trip, shared with the other collectors
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from ..collector import Collector, Gap, Reading, Result
+from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError
 from ..formats.redis_info import Info, parse
 from ..metric import Metric, Sample
@@ -168,19 +168,6 @@ _FIELDS = (
 )
 
 
-class RedisSource(Protocol):
-    """Redis."""
-
-    @property
-    def address(self) -> str:
-        """``host:port``."""
-        ...
-
-    async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies of one round trip; raises ReadingError."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class RedisReading(Reading):
     """INFO, and the length of the slow log where it may be asked for."""
@@ -196,7 +183,8 @@ def judge(info: Any, slow_log: Any) -> RedisReading:
     parsed = parse(info)
     if parsed.text("valkey_version", "redis_version") is None:
         raise Malformed("INFO does not tell a version; is this Redis?")
-    gaps = [Gap("info", Malformed.reason, "the text of INFO was cut short")] if parsed.cut else []
+    cut = parsed.cut or not set(_SECTIONS) <= set(parsed.sections)
+    gaps = [Gap("info", Malformed.reason, "INFO was cut short or lacks a section")] if cut else []
     if isinstance(slow_log, ReadingError):
         gaps.append(Gap("slow_log", slow_log.reason, str(slow_log)))
         slow_log = None
@@ -229,9 +217,11 @@ def _info(info: Info) -> Iterator[Sample]:
     for name, record in info.records("db").items():
         yield from KEYS(_number(record.get("keys")), database=name)
         yield from KEYS_EXPIRING(_number(record.get("expires")), database=name)
-    if role == "master":
+    # A count over what is left of a section would be too small.
+    if role == "master" and info.whole("replication"):
         yield from _replicas(info)
-    yield from _errors(info)
+    if info.whole("errorstats"):
+        yield from _errors(info)
 
 
 def _state(metric: Metric, label: str, value: str | None, states: Sequence[str]) -> Iterator[Sample]:
@@ -253,8 +243,6 @@ def _replicas(info: Info) -> Iterator[Sample]:
 
 
 def _errors(info: Info) -> Iterator[Sample]:
-    if info.number("total_error_replies") is None:
-        return
     counts = dict.fromkeys((*_ERRORS, "other"), 0.0)
     for name, record in info.records("errorstat_").items():
         word = name.removeprefix("errorstat_")
@@ -270,7 +258,7 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-async def read(source: RedisSource) -> RedisReading:
+async def read(source: Store) -> RedisReading:
     """INFO and the slow log's length."""
     return judge(*await source.execute(("INFO", *_SECTIONS), ("SLOWLOG", "LEN")))
 

@@ -1,20 +1,21 @@
 """Blnk's workers: what each instance says of itself, and the truth behind it from asynq's heartbeats.
 
 Source:   GET /health of every instance; asynq:servers (ZSET of keys by expiry), asynq:servers:{…} (protobuf)
-Needs:    a Redis user with +zrevrangebyscore +get +time ~asynq:servers*
+Needs:    a Redis user with +zrevrangebyscore +getrange +time ~asynq:servers*
 By hand:  curl -i http://127.0.0.1:5004/health; redis-cli ZREVRANGEBYSCORE asynq:servers +inf -inf
 Cost:     one request per instance; 2 round trips to Redis, shared with the other collectors
 
 A worker's /health is a constant: it says UP while Redis is gone. A heartbeat lives 10 seconds and is renewed every 5.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from ..collector import Collector, Gap, Reading, Result
-from ..errors import ReadingError
+from ..collector import Collector, Gap, Reading, Result, Store
+from ..errors import Malformed, ReadingError
 from ..formats import asynq
 from ..health import Health, HealthMetrics, HealthSource, probe
 from ..metric import Metric, Sample
@@ -56,26 +57,16 @@ BUSY = Metric(
 
 # More asynq servers than this are not read; Blnk's own manifests stop at ten workers, two or three servers each.
 _SERVERS_MAX = 1000
-
-
-class HeartbeatStore(Protocol):
-    """Redis."""
-
-    @property
-    def address(self) -> str:
-        """``host:port``."""
-        ...
-
-    async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies of one round trip; raises ReadingError."""
-        ...
+_HEARTBEAT_BYTES_MAX = 65_535
+# Entry and content end within the same second; a server that stops takes both away at once.
+_EXPIRING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class HeartbeatSource:
     """Redis, and the queues that the deployment's configuration implies."""
 
-    store: HeartbeatStore
+    store: Store
     expected: tuple[str, ...]
 
     @property
@@ -92,21 +83,21 @@ class Heartbeats(Reading):
     expected: tuple[str, ...]
 
 
-def live_keys(now: float, members: list[bytes]) -> list[bytes]:
-    """The keys whose expiry lies ahead, of members and scores that alternate, latest first."""
+def live_keys(now: float, members: list[bytes]) -> dict[bytes, float]:
+    """Seconds to live by key, of members and expiries that alternate; only keys whose expiry lies ahead."""
     pairs = zip(members[::2], members[1::2], strict=True)
-    return [key for key, expires_at in pairs if float(expires_at) >= now]
+    return {key: float(expires_at) - now for key, expires_at in pairs if float(expires_at) >= now}
 
 
-def parse(replies: Sequence[Any], expected: tuple[str, ...]) -> Heartbeats:
-    """One server per heartbeat; a key that expired meanwhile is no server, an unreadable one is a gap."""
+def parse(keys: Mapping[bytes, float], replies: Sequence[Any], expected: tuple[str, ...]) -> Heartbeats:
+    """One server per heartbeat; an unreadable one is a gap, and so is one that is gone before its time."""
     servers, gaps = [], []
-    for reply in replies:
+    for seconds_left, reply in zip(keys.values(), replies, strict=True):
         try:
-            if isinstance(reply, ReadingError):
-                raise reply
-            if reply is not None:
-                servers.append(asynq.parse_server(reply))
+            if message := asynq.reply(reply):
+                servers.append(asynq.parse_server(message))
+            elif _EXPIRING_SECONDS < seconds_left < math.inf:
+                raise Malformed("a live server's heartbeat has lost its content; was it evicted?")
         except ReadingError as error:
             gaps.append(Gap("heartbeat", error.reason, str(error)))
     if len(replies) > _SERVERS_MAX:
@@ -153,10 +144,12 @@ async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
         ("TIME",), ("ZREVRANGEBYSCORE", asynq.SERVERS, "+inf", "-inf", "WITHSCORES", "LIMIT", 0, _SERVERS_MAX + 1)
     )
     # Without the clock every key is asked for: that of a dead server is no longer there.
-    now = float("-inf") if isinstance(clock, ReadingError) else asynq.clock(clock)
+    now = -math.inf if isinstance(clock, ReadingError) else asynq.clock(clock)
     keys = live_keys(now, asynq.reply(members))
-    replies = await source.store.execute(*(("GET", key) for key in keys)) if keys else []
-    return parse(replies, source.expected)
+    # A heartbeat has some hundred bytes; whatever else stands under that name is not read whole.
+    asked = [("GETRANGE", key, 0, _HEARTBEAT_BYTES_MAX) for key in keys]
+    replies = await source.store.execute(*asked) if asked else []
+    return parse(keys, replies, source.expected)
 
 
 COLLECTOR = Collector(

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Info:
-    """The fields of an INFO text; ``cut`` tells that the text ended in the middle of a line."""
+    """The fields of an INFO text, and its sections in their order; ``cut`` tells that it ended inside a line."""
 
     fields: dict[str, str]
+    sections: tuple[str, ...] = ()
     cut: bool = False
+
+    def whole(self, section: str) -> bool:
+        """Whether the section is there to its end: another one follows it."""
+        return section in self.sections[:-1]
 
     def text(self, *names: str) -> str | None:
         """The first of the names that is there: forks rename fields."""
@@ -38,4 +43,5 @@ def parse(raw: bytes) -> Info:
     """Never fails: what is not a ``name:value`` line is no field. A last line without its end is dropped."""
     *lines, rest = raw.decode("utf-8", "replace").split("\r\n")
     pairs = (line.partition(":") for line in lines if ":" in line and not line.startswith("#"))
-    return Info({name: value for name, _, value in pairs}, cut=bool(rest))
+    sections = tuple(line.strip("# ").lower() for line in lines if line.startswith("#"))
+    return Info({name: value for name, _, value in pairs}, sections, cut=bool(rest))
