@@ -5,7 +5,9 @@ cd "$(dirname "$0")/.."
 
 suits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
-if [ ! -x .venv/bin/python ]; then
+# An environment whose creation was interrupted has no pip yet.
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    rm -rf .venv
     python=
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do
         if command -v "$candidate" >/dev/null && suits "$candidate"; then python=$candidate; break; fi

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from blnk_exporter.exposition import SERIES_DROPPED, SERIES_LIMIT, TEXT, Format, negotiate, render
+from blnk_exporter.exposition import SERIES_DROPPED, SERIES_LIMIT, TEXT, Format, accepts_gzip, negotiate, render
 from blnk_exporter.metric import Metric, Sample
 
 DEPTH = Metric("blnk_test_depth", 'A depth with a \\ and a "quote".', ("queue",))
@@ -216,3 +216,22 @@ def test_promtool_reads_it(how: Format) -> None:
     page = render([*SAMPLES, *DEPTH(1, queue='a"b\\c\nd'), *DEPTH(1, queue="Ünïcøde 🐘")], how)
     done = subprocess.run([Path(promtool), "check", "metrics"], input=page, capture_output=True, check=False)
     assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("header", "allowed"),
+    [
+        ("gzip", True),
+        ("gzip, deflate, br", True),
+        ("deflate;q=0.5, *", True),
+        ("gzip;q=0", False),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("identity", False),
+        ("", False),
+        ("gzip;q=x", False),
+    ],
+)
+def test_gzip_only_where_it_is_allowed(header: str, allowed: bool) -> None:
+    """A client that says no gets plain text, and nobody gets a coding that was not asked for."""
+    assert accepts_gzip(header) is allowed

@@ -10,7 +10,16 @@ from structlog.testing import capture_logs
 
 from blnk_exporter import scrape as module
 from blnk_exporter.collector import Collector, Gap, Reading, Result, Room
-from blnk_exporter.errors import REASONS, Malformed, ReadingError, Refused, TimedOut, UnknownCollector, Unreachable
+from blnk_exporter.errors import (
+    REASONS,
+    Malformed,
+    ReadingError,
+    Refused,
+    TimedOut,
+    TooDear,
+    UnknownCollector,
+    Unreachable,
+)
 from blnk_exporter.metric import Metric, Sample
 from blnk_exporter.scrape import Scraper, Snapshot
 
@@ -349,7 +358,65 @@ async def test_gaps_are_on_the_page_once_each() -> None:
     assert found == [("gappy", "a", "malformed"), ("gappy", "b", "refused"), ("gappy", "b", "timeout")]
     assert reason(snapshot, "gappy") is None
     assert snapshot.as_dict()["collectors"]["gappy"]["missing"][0] == {"fact": "b", "reason": "refused", "detail": "x"}
-    assert logs[0]["gaps"] == ["b", "a", "b"]
+    assert [log for log in logs if log["event"] == "facts missing"] == [
+        {"event": "facts missing", "log_level": "warning", "collector": "gappy", "facts": "b: x; a: y"}
+    ]
+
+
+async def test_each_source_has_its_own_lines() -> None:
+    """Of two servers the one that falls is named, and so is the one that comes back first."""
+    up = {"a:1": True, "b:2": True}
+
+    def target(address: str) -> Target:
+        async def read() -> Reading:
+            if not up[address]:
+                raise Unreachable("gone")
+            return Reading()
+
+        return Target(read, address)
+
+    scraper = Scraper([room("pair", target("a:1"), target("b:2"))])
+    told = []
+    for state in ((True, True), (False, True), (False, False), (False, True), (True, True), (True, True)):
+        up["a:1"], up["b:2"] = state
+        with capture_logs() as logs:
+            await scraper.scrape(budget_seconds=1)
+        told.append([(log["event"], log.get("source")) for log in logs])
+    assert told == [
+        [("collector works", None)],
+        [("collector failed", "a:1")],
+        [("collector failed", "b:2")],
+        [("source works again", "b:2")],
+        [("collector works", None)],
+        [],
+    ]
+
+
+async def test_the_text_of_a_defect_is_not_logged() -> None:
+    """What code stumbled over may be a password: its kind and its place must do."""
+
+    async def broken() -> Reading:
+        raise ValueError("CANARY")
+
+    with capture_logs() as logs:
+        snapshot = await Scraper([room("broken", Target(broken))]).scrape(budget_seconds=1)
+    assert "CANARY" not in str(logs) + str(snapshot.as_dict())
+    assert (logs[0]["error"], "broken:" in logs[0]["where"]) == ("ValueError", True)
+
+
+async def test_what_the_server_found_too_dear_is_not_asked_at_every_scrape() -> None:
+    """A statement that runs into its limit costs the server that much each time."""
+    asked = []
+
+    async def dear() -> Reading:
+        asked.append(1)
+        raise TooDear("statement timeout")
+
+    scraper = Scraper([Room(room("dear", Target(dear)).collector, (Target(dear),), min_interval_seconds=60)])
+    with capture_logs():
+        for _ in range(3):
+            snapshot = await scraper.scrape(budget_seconds=1)
+    assert (len(asked), reason(snapshot, "dear")) == (1, "timeout")
 
 
 async def test_what_is_not_configured_is_not_down() -> None:

@@ -25,7 +25,7 @@ Each row may import the rows above it and nothing below (tests/house holds that)
     1  pure      formats · config · health · postgres_facts
     2  edge      clients                                     the drivers live here
     3  rooms     collectors
-    4  act       scrape
+    4  act       scrape · news
     5  views     exposition · service · render
     6  face      web · serve · sandbox
     7  wiring    cli · demo · log

@@ -146,12 +146,13 @@ async def _scrape(service: Service, *, as_json: bool) -> int:
             click.echo(exposition.render(samples, series_limit=limits.series_per_metric).decode(), nl=False)
     finally:
         await service.close()
-    failed = [outcome for outcome in snapshot.outcomes if outcome.failure]
-    for outcome in failed:
+    for outcome in snapshot.outcomes:
         for result in outcome.results:
             if result.failure:
                 click.echo(f"{outcome.collector.name} {result.address}: {result.failure}", err=True)
-    return 1 if failed else 0
+        for gap in outcome.gaps:
+            click.echo(f"{outcome.collector.name} has no {gap.fact}: {gap.detail}", err=True)
+    return 1 if any(outcome.failure for outcome in snapshot.outcomes) else 0
 
 
 @cli.command(short_help="Ask whether an exporter is alive here.", context_settings=_HELP)
@@ -176,9 +177,11 @@ def _listening(address: str | None, environ: dict[str, str]) -> Web:
         return _loader({"web__listen_address": address}, environ)().settings.own.web
     except ConfigError:
         # A configuration that has become faulty must not kill the exporter that still runs on the one before.
-        only = {name: value for name, value in environ.items() if name == "BLNK_EXPORTER_WEB_LISTEN_ADDRESS"}
-        flags = {"web__listen_address": address, "servers": "http://127.0.0.1", "blnk__enabled": False}
-        return _load_or_exit(_loader(flags, only)).settings.own.web
+        given = address or environ.get("BLNK_EXPORTER_WEB_LISTEN_ADDRESS")
+        try:
+            return Web(listen_address=given) if given else Web()
+        except ValueError:
+            raise click.ClickException(f"{given!r} is no address; it must be host:port, [::1]:port or :port") from None
 
 
 @cli.command(short_help="Try it out without a Blnk.", context_settings=_HELP)

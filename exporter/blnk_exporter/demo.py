@@ -70,7 +70,7 @@ def _announce(stack: sandbox.Sandbox, scenario: str, address: str) -> None:
   page      {url}/
   metrics   {url}/metrics
   showing   {scenario}: {stack.description}
-  same eye  blnk-exporter scrape --blnk-config {stack.blnk_json} --config.file {stack.exporter_yml}
+  same eye  {sys.argv[0]} scrape --blnk-config {stack.blnk_json} --config.file {stack.exporter_yml}
 
 Ctrl-C stops everything; blnk-exporter demo --scenario list tells of other states."""
     )

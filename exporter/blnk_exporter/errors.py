@@ -10,6 +10,7 @@
         ├── Unreachable        nobody answers there
         ├── Refused            somebody answers, and says no: password, right, policy
         ├── TimedOut           no answer in time
+        │   ├── TooDear        the server gave up after the time that a statement may take
         │   └── Locked         another session holds what we asked for
         └── Malformed          an answer that is not what its protocol promises
 
@@ -92,6 +93,10 @@ class TimedOut(ReadingError):
     """No answer in time."""
 
     reason = "timeout"
+
+
+class TooDear(TimedOut):
+    """The server itself gave up after the time that one statement may take."""
 
 
 class Locked(TimedOut):

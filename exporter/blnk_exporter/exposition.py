@@ -57,16 +57,27 @@ def negotiate(accept: str) -> Format:
     return max(offers, key=lambda offer: offer[:2])[2] if offers else TEXT
 
 
-def _offers(accept: str) -> Iterator[tuple[float, Format]]:
-    for item in accept.split(","):
-        media_type, *parameters = (part.strip() for part in item.split(";"))
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the Accept-Encoding header allows gzip."""
+    weights = {coding.lower(): quality for quality, coding, _ in _weighed(accept_encoding)}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _weighed(header: str) -> Iterator[tuple[float, str, dict[str, str]]]:
+    """Quality, value and parameters of each item of a header that negotiates; items with no sense are left out."""
+    for item in header.split(","):
+        value, *parameters = (part.strip() for part in item.split(";"))
         named = {
-            key.strip().lower(): value.strip().strip('"') for key, _, value in (p.partition("=") for p in parameters)
+            key.strip().lower(): text.strip().strip('"') for key, _, text in (p.partition("=") for p in parameters)
         }
         try:
-            quality = float(named.get("q", "1"))
+            yield float(named.get("q", "1")), value, named
         except ValueError:
             continue
+
+
+def _offers(accept: str) -> Iterator[tuple[float, Format]]:
+    for quality, media_type, named in _weighed(accept):
         escaping = named.get("escaping", "underscores")
         escaping = escaping if escaping in _ESCAPINGS else "underscores"
         match media_type.lower(), named.get("version"):

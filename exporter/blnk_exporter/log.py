@@ -8,6 +8,16 @@ import structlog
 _AS_DICT = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
+class _Bridge(logging.Handler):
+    """Makes what libraries say through the standard library one line like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Of an exception only its kind: its text may hold what it stumbled over, a password even.
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        message = record.getMessage().partition("\n")[0] if kind else record.getMessage()
+        structlog.get_logger().log(record.levelno, message, logger=record.name, error=kind)
+
+
 def set_up(level: str, how: str) -> None:
     """``how`` is ``logfmt`` or ``json``; ``level`` one of debug, info, warning, error."""
     json = how == "json"
@@ -24,7 +34,5 @@ def set_up(level: str, how: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # Libraries speak through the standard library; only what goes wrong in them is of interest.
-    logging.basicConfig(
-        level=logging.ERROR, stream=sys.stderr, format="level=%(levelname)s event=%(message)r logger=%(name)s"
-    )
+    # Only what goes wrong in libraries is of interest.
+    logging.basicConfig(level=logging.ERROR, handlers=[_Bridge()], force=True)

@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
 
 from .collector import Collector, Outcome, Result, Room, Source
-from .errors import REASONS, ReadingError, TimedOut, UnknownCollector
+from .errors import REASONS, ReadingError, TimedOut, TooDear, UnknownCollector
 from .metric import Metric, Sample
+from .news import News
 
 T = TypeVar("T")
 
@@ -93,6 +95,11 @@ class Snapshot:
             yield from GAP(1, collector=name, fact=fact, reason=reason)
 
 
+def _keeps(outcome: Outcome) -> bool:
+    """Whether an outcome may be served again: what the server gave up as too dear is not asked for at every scrape."""
+    return outcome.failure is None or isinstance(outcome.failure, TooDear)
+
+
 def _words(outcome: Outcome) -> dict[str, Any]:
     return {
         "success": outcome.failure is None,
@@ -112,16 +119,29 @@ class _Flight:
     deadline: float
 
 
+@dataclass
+class Memory:
+    """What outlives a change of configuration: when each collector last worked, and what was last said of it."""
+
+    last_success: dict[str, float] = field(default_factory=dict)
+    news: News = field(default_factory=News)
+
+
 class Scraper:
     """Reads rooms on demand; keeps no foreign fact but the outcomes that an interval lets it serve again."""
 
     def __init__(
-        self, rooms: Iterable[Room], *, known: Iterable[str] = (), clock: Callable[[], float] = time.time
+        self,
+        rooms: Iterable[Room],
+        *,
+        known: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+        memory: Memory | None = None,
     ) -> None:
         self._rooms = {room.collector.name: room for room in rooms}
         self._clock = clock
         self._flights: dict[str, _Flight] = {}
-        self._last_success: dict[str, float] = {}
+        self._memory = memory or Memory()
         self._log = structlog.get_logger()
         self.enabled: Mapping[str, bool] = {name: name in self._rooms for name in (*known, *self._rooms)}
         self.outcomes: dict[str, Outcome] = {}
@@ -139,7 +159,7 @@ class Scraper:
         deadline = asyncio.get_running_loop().time() + budget_seconds
         rooms = [room for name, room in self._rooms.items() if names is None or name in names]
         outcomes = await asyncio.gather(*(self._outcome(room, deadline) for room in rooms))
-        return Snapshot(tuple(outcomes), self.enabled, dict(self._last_success), self._clock())
+        return Snapshot(tuple(outcomes), self.enabled, dict(self._memory.last_success), self._clock())
 
     async def settled(self) -> None:
         """Wait until the readings under way have ended by themselves, at their deadlines at the latest."""
@@ -158,7 +178,7 @@ class Scraper:
     async def _outcome(self, room: Room, deadline: float) -> Outcome:
         last = self.outcomes.get(room.collector.name)
         # A clock that was set back would make the outcome younger than any interval.
-        if last and not last.failure and 0 <= self._clock() - last.finished_at < room.min_interval_seconds:
+        if last and _keeps(last) and 0 <= self._clock() - last.finished_at < room.min_interval_seconds:
             return last
         flight, now = self._join(room, deadline), asyncio.get_running_loop().time
         started = now()
@@ -216,18 +236,16 @@ class Scraper:
         except ReadingError as error:
             return None, error
         except Exception as error:  # noqa: BLE001 - the one place where a defect in a room must not cost the others
-            self._log.exception("a collector broke", collector=collector.name)
+            # Its text may hold what it stumbled over, a password even: where it stands must do.
+            where = " < ".join(
+                f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[::-1]
+            )
+            self._log.error("a collector broke", collector=collector.name, error=type(error).__name__, where=where)
             return None, ReadingError(f"a defect of the exporter: {type(error).__name__}")
 
     def _note(self, outcome: Outcome) -> None:
-        """Remember the outcome, and log it when it differs from the one before."""
-        name, failure = outcome.collector.name, outcome.failure
-        before = self.outcomes.get(name)
-        self.outcomes[name] = outcome
-        if failure is None:
-            self._last_success[name] = outcome.finished_at
-        was = before.failure.reason if before and before.failure else None
-        if failure and was != failure.reason:
-            self._log.warning("collector failed", collector=name, reason=failure.reason, detail=str(failure))
-        elif failure is None and (before is None or was):
-            self._log.info("collector works", collector=name, gaps=[gap.fact for gap in outcome.gaps])
+        """Remember the outcome, and tell what has changed with it."""
+        self.outcomes[outcome.collector.name] = outcome
+        if outcome.failure is None:
+            self._memory.last_success[outcome.collector.name] = outcome.finished_at
+        self._memory.news.tell(outcome)

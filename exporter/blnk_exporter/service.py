@@ -14,10 +14,10 @@ import structlog
 from . import __version__, collectors
 from .clients import open_clients
 from .config import Loaded
-from .config.settings import Settings
+from .config.settings import Own, Settings
 from .errors import ConfigError
 from .metric import Metric, Sample
-from .scrape import Scraper, Snapshot
+from .scrape import Memory, Scraper, Snapshot
 
 BUILD = Metric("blnk_exporter_build_info", "Always 1; which exporter this is.", ("version", "python"))
 RELOADED = Metric(
@@ -89,9 +89,10 @@ class Service:
         self._statvfs = statvfs
         self._log = structlog.get_logger()
         self._now: _Generation | None = None
+        self._memory = Memory()
         self._reload_ok = True
         self._exchange = asyncio.Lock()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], _Generation] = {}
         self.scraped = asyncio.Event()
         """Set once a scrape has completed, whatever it found."""
 
@@ -113,7 +114,7 @@ class Service:
 
     async def start(self) -> None:
         """Read the configuration and build everything; raises ConfigError. Connects to nothing."""
-        self._now = await self._build()
+        self._now = await self._build(*self._look())
 
     async def scrape(
         self, *, budget_seconds: float, collect: Iterable[str] = (), exclude: Iterable[str] = ()
@@ -135,20 +136,21 @@ class Service:
             if only_if_changed and not old.has_changed():
                 # Another scrape saw it first.
                 return self._reload_ok
+            watched, signature = self._look(old.loaded.files)
             try:
-                self._now = await self._build()
+                self._now = await self._build(watched, signature)
             except ConfigError as error:
-                # Not asked again before the next change of a file that matters now: one fault, one line.
-                old.watched = tuple(dict.fromkeys((*old.loaded.files, *error.files)))
-                old.signature = _signature(old.watched)
+                # Not read again before the next change of a file that matters now: one fault, one line.
+                old.watched, old.signature = watched, signature
                 self._reload_ok = False
-                self._log.error("configuration not reloaded", faults=[str(fault) for fault in error.faults])
+                self._log.error("configuration not reloaded", faults="; ".join(map(str, error.faults)))
                 return False
             self._reload_ok = True
             self._log.info("configuration reloaded")
+            self._warn_of_restart(old.loaded.settings.own, self.settings.own)
             task = asyncio.create_task(old.leave())
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._leaving[task] = old
+            task.add_done_callback(self._leaving.pop)
             return True
 
     def samples(self, snapshot: Snapshot) -> Iterator[Sample]:
@@ -160,24 +162,35 @@ class Service:
 
     async def close(self) -> None:
         """Close every connection."""
-        leaving = [*self._leaving]
-        for task in leaving:
+        for task, old in [*self._leaving.items()]:
             task.cancel()
-        if leaving:
-            await asyncio.wait(leaving)
+            await asyncio.wait([task])
+            # Again: a task that is cancelled before its first step does not even clean up.
+            await old.close()
         if self._now:
             await self._now.close()
 
-    async def _build(self) -> _Generation:
-        began = time.time_ns()
+    def _look(self, files: Iterable[Path] = ()) -> tuple[tuple[Path, ...], _Signature]:
+        """The files that the configuration is read from now, and how they look before they are read for good."""
+        try:
+            found = self._load().files
+        except ConfigError as error:
+            found = error.files
+        watched = tuple(dict.fromkeys((*files, *found)))
+        return watched, _signature(watched)
+
+    def _warn_of_restart(self, old: Own, new: Own) -> None:
+        for part in ("web", "log"):
+            if getattr(old, part) != getattr(new, part):
+                self._log.warning("a change that takes a restart", setting=part)
+
+    async def _build(self, watched: tuple[Path, ...], signature: _Signature) -> _Generation:
+        # Looked at first and read second: a file written in between has changed by the next scrape.
         loaded = self._load()
-        signature = _signature(loaded.files)
-        if any(seen and seen[0] > began for seen in signature):
-            signature = ()  # written while we read: look again at the next scrape
         stack = AsyncExitStack()
         clients = await stack.enter_async_context(open_clients(loaded.settings, statvfs=self._statvfs))
-        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES)
-        return _Generation(loaded, scraper, stack, loaded.files, signature, time.time())
+        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES, memory=self._memory)
+        return _Generation(loaded, scraper, stack, watched, signature, time.time())
 
 
 def _signature(files: tuple[Path, ...]) -> _Signature:

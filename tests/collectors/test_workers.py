@@ -33,7 +33,7 @@ def beating(pid: int = 1, **fields: Any) -> Beating:
 
 def told(*servers: Server, gaps: tuple[Gap, ...] = ()) -> dict[str, Any]:
     """The page of these heartbeats."""
-    reading = Heartbeats(servers=servers, expected=EXPECTED, gaps=gaps)
+    reading = Heartbeats(servers=servers, queues=EXPECTED, gaps=gaps)
     return page(COLLECTOR.samples([Result(HeartbeatSource(Scripted([]), EXPECTED), reading)]))
 
 
@@ -179,6 +179,21 @@ async def test_a_user_who_may_not_ask_for_the_time_still_sees_the_workers(new_st
         async with redis_client(server, username="exporter", password=SecretStr("secret")) as client:
             found = await read_page(COLLECTOR, HeartbeatSource(client, EXPECTED))
     assert found["blnk_workers_servers"] == {(): 1}
+
+
+@pytest.mark.sandbox
+async def test_a_used_queue_that_nobody_expects_has_no_consumer(each_store: ValkeyServer, redis: Redis) -> None:
+    """Its tasks were left behind when the number of queues was lowered."""
+    await Asynq(redis).enqueue({Task(type="t", queue="new:transaction_9", payload=b""): time.time()})
+    async with redis_client(each_store) as client:
+        found = await read_page(COLLECTOR, HeartbeatSource(client, EXPECTED))
+    assert found["blnk_workers_queue_consumers"] == {(queue,): 0 for queue in (*EXPECTED, "new:transaction_9")}
+
+
+@pytest.mark.parametrize("used", [Refused("no"), [b"x"] * 1001])
+def test_an_unreadable_registry_leaves_the_expected(used: Any) -> None:
+    """A right less is a queue less, not the room."""
+    assert workers.in_use(EXPECTED, used) == EXPECTED
 
 
 @pytest.mark.sandbox

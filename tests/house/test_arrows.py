@@ -15,7 +15,7 @@ ROWS = (
     "formats config health postgres_facts",
     "clients",
     "collectors",
-    "scrape",
+    "scrape news",
     "exposition service render",
     "web serve sandbox",
     "cli demo log __main__",
@@ -31,7 +31,7 @@ HOMES = {
     "yaml": {"config"},
     "pydantic": {"config", "formats", "clients"},
     "click": {"cli.py", "demo.py"},
-    "structlog": {"scrape.py", "service.py", "serve.py", "log.py"},
+    "structlog": {"scrape.py", "news.py", "service.py", "serve.py", "log.py"},
 }
 
 

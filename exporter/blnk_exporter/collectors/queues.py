@@ -1,7 +1,8 @@
 """Asynq's queues in Redis: what waits, for how long, and what was lost.
 
 Source:   asynq:queues (SET), asynq:{<queue>}:* (facts of asynq v0.25.1 in formats/asynq.py)
-Needs:    a Redis user with +time +scard +srandmember +llen +zcard +mget +lindex +zrange +zcount +exists +hget ~asynq:*
+Needs:    a Redis user with +time +scard +srandmember +llen +zcard +mget +lindex +zrange +zcount +exists +hget
+          +client|setname ~asynq:*
 By hand:  redis-cli LLEN 'asynq:{new:transaction_1}:pending'
 Cost:     3 round trips for any number of queues, shared with the other collectors; every command O(1) or O(log n)
 """
@@ -22,7 +23,11 @@ def _per_queue(name: str, help_: str, source: str) -> Metric:
 
 
 EXPECTED = _per_queue("expected", "Whether the deployment's configuration implies the queue.", "blnk.json")
-REGISTERED = _per_queue("registered", "Whether asynq has ever put a task into the queue.", "asynq:queues")
+REGISTERED = _per_queue(
+    "registered",
+    "Whether the queue stands in asynq's registry; 0 after 1 means that Redis has lost the registry.",
+    "asynq:queues",
+)
 PENDING = _per_queue("pending_tasks", "Tasks that wait to be taken.", "LLEN pending")
 ACTIVE = _per_queue("active_tasks", "Tasks that a worker has taken; lost ones stay here too.", "LLEN active")
 SCHEDULED = _per_queue("scheduled_tasks", "Tasks held for a later time.", "ZCARD scheduled")
@@ -65,7 +70,9 @@ LAST_DEATH = _per_queue(
     "ZRANGE archived -1 -1",
 )
 HEAD_LOST = _per_queue(
-    "head_task_lost", "1 when the next task to be taken has lost its content: evidence of eviction.", "EXISTS t:<id>"
+    "head_task_lost",
+    "1 when the next task to be taken has lost its content. 0 is no proof: see blnk_redis_evicted_keys_total.",
+    "EXISTS t:<id>",
 )
 STALE_LEASES = _per_queue(
     "stale_lease_tasks",
@@ -73,7 +80,10 @@ STALE_LEASES = _per_queue(
     "ZCOUNT lease",
 )
 REGISTRY = Metric(
-    "blnk_queues_registry_size", "Queues that asynq has ever used in this Redis.", (), "SCARD asynq:queues"
+    "blnk_queues_registry_size",
+    "Queues in asynq's registry; a fall means that Redis has lost it.",
+    (),
+    "SCARD asynq:queues",
 )
 UNLISTED = Metric(
     "blnk_queues_unlisted",

@@ -1,7 +1,7 @@
 """Redis or Valkey itself: memory, eviction, persistence, replication, clients.
 
 Source:   INFO, SLOWLOG LEN (Redis 7, Valkey 8 and 9)
-Needs:    a Redis user with +info +slowlog|len
+Needs:    a Redis user with +info +slowlog|len +client|setname
 By hand:  redis-cli INFO memory
 Cost:     1 round trip, shared with the other collectors
 """
@@ -114,8 +114,8 @@ _FIELDS = (
     _field("connections_rejected_total", "rejected_connections", "Connections refused at the limit of clients."),
     _field("commands_total", "total_commands_processed", "Commands worked on."),
     _field("error_replies_total", "total_error_replies", "Error replies of every kind."),
-    _field("keyspace_hits_total", "keyspace_hits", "Look-ups that found their key."),
-    _field("keyspace_misses_total", "keyspace_misses", "Look-ups that did not."),
+    _field("keyspace_hits_total", "keyspace_hits", "Look-ups of keys that found theirs."),
+    _field("keyspace_misses_total", "keyspace_misses", "Look-ups of keys that found none."),
     _field("network_input_bytes_total", "total_net_input_bytes", "Bytes received."),
     _field("network_output_bytes_total", "total_net_output_bytes", "Bytes sent."),
     _field("cpu_system_seconds_total", "used_cpu_sys", "System CPU time of the process."),

@@ -1,7 +1,7 @@
 """Blnk's workers: what each instance says of itself, and the truth behind it from asynq's heartbeats.
 
 Source:   GET /health of every instance; asynq:servers (ZSET of keys by expiry), asynq:servers:{…} (protobuf)
-Needs:    a Redis user with +zrevrangebyscore +getrange +time ~asynq:servers*
+Needs:    a Redis user with +time +zrevrangebyscore +getrange +srandmember +client|setname ~asynq:*
 By hand:  curl -i http://127.0.0.1:5004/health; redis-cli ZREVRANGEBYSCORE asynq:servers +inf -inf
 Cost:     one request per instance; 2 round trips to Redis, shared with the other collectors
 
@@ -38,7 +38,7 @@ LAST_START = Metric(
 )
 CONSUMERS = Metric(
     "blnk_workers_queue_consumers",
-    "Asynq servers that take tasks from the queue; 0 for an expected queue that nobody serves.",
+    "Asynq servers that take tasks from the queue; 0 for an expected or used queue that nobody serves.",
     ("queue",),
     _SOURCE,
 )
@@ -58,6 +58,7 @@ BUSY = Metric(
 # More asynq servers than this are not read; Blnk's own manifests stop at ten workers, two or three servers each.
 _SERVERS_MAX = 1000
 _HEARTBEAT_BYTES_MAX = 65_535
+_QUEUES_MAX = 1000
 # Entry and content end within the same second; a server that stops takes both away at once.
 _EXPIRING_SECONDS = 2.0
 
@@ -77,10 +78,10 @@ class HeartbeatSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeats(Reading):
-    """The live asynq servers, and the queues that somebody ought to serve."""
+    """The live asynq servers, and the queues that somebody ought to serve: expected ones and those in use."""
 
     servers: tuple[asynq.Server, ...]
-    expected: tuple[str, ...]
+    queues: tuple[str, ...]
 
 
 def live_keys(now: float, members: list[bytes]) -> dict[bytes, float]:
@@ -89,7 +90,7 @@ def live_keys(now: float, members: list[bytes]) -> dict[bytes, float]:
     return {key: float(expires_at) - now for key, expires_at in pairs if float(expires_at) >= now}
 
 
-def parse(keys: Mapping[bytes, float], replies: Sequence[Any], expected: tuple[str, ...]) -> Heartbeats:
+def parse(keys: Mapping[bytes, float], replies: Sequence[Any], queues: tuple[str, ...]) -> Heartbeats:
     """One server per heartbeat; an unreadable one is a gap, and so is one that is gone before its time."""
     servers, gaps = [], []
     for seconds_left, reply in zip(keys.values(), replies, strict=True):
@@ -102,7 +103,7 @@ def parse(keys: Mapping[bytes, float], replies: Sequence[Any], expected: tuple[s
             gaps.append(Gap("heartbeat", error.reason, str(error)))
     if len(replies) > _SERVERS_MAX:
         gaps.append(Gap("heartbeat", "refused", f"more than {_SERVERS_MAX} live servers; the rest is not read"))
-    return Heartbeats(servers=tuple(servers), expected=expected, gaps=tuple(dict.fromkeys(gaps)))
+    return Heartbeats(servers=tuple(servers), queues=queues, gaps=tuple(dict.fromkeys(gaps)))
 
 
 def samples(results: Sequence[Result[Any]]) -> Iterator[Sample]:
@@ -130,7 +131,7 @@ def _heartbeats(reading: Heartbeats) -> Iterator[Sample]:
             consumers[queue] += 1
             slots[queue] += server.concurrency
             busy[queue] += server.active
-    for queue in dict.fromkeys((*reading.expected, *sorted(consumers))):
+    for queue in dict.fromkeys((*reading.queues, *sorted(consumers))):
         yield from CONSUMERS(consumers[queue], queue=queue)
         yield from SLOTS(slots[queue], queue=queue)
         yield from BUSY(busy[queue], queue=queue)
@@ -140,8 +141,10 @@ async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
     """One instance, or the heartbeats of all."""
     if not isinstance(source, HeartbeatSource):
         return await probe(source)
-    clock, members = await source.store.execute(
-        ("TIME",), ("ZREVRANGEBYSCORE", asynq.SERVERS, "+inf", "-inf", "WITHSCORES", "LIMIT", 0, _SERVERS_MAX + 1)
+    clock, members, used = await source.store.execute(
+        ("TIME",),
+        ("ZREVRANGEBYSCORE", asynq.SERVERS, "+inf", "-inf", "WITHSCORES", "LIMIT", 0, _SERVERS_MAX + 1),
+        ("SRANDMEMBER", asynq.QUEUES, _QUEUES_MAX + 1),
     )
     # Without the clock every key is asked for: that of a dead server is no longer there.
     now = -math.inf if isinstance(clock, ReadingError) else asynq.clock(clock)
@@ -149,7 +152,18 @@ async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
     # A heartbeat has some hundred bytes; whatever else stands under that name is not read whole.
     asked = [("GETRANGE", key, 0, _HEARTBEAT_BYTES_MAX) for key in keys]
     replies = await source.store.execute(*asked) if asked else []
-    return parse(keys, replies, source.expected)
+    return parse(keys, replies, in_use(source.expected, used))
+
+
+def in_use(expected: tuple[str, ...], used: Any) -> tuple[str, ...]:
+    """The expected queues and those of asynq's registry: tasks may lie in one that nobody expects any more.
+
+    A registry that may not be read, or came as a random part of itself, adds nothing.
+    """
+    if isinstance(used, ReadingError) or len(used) > _QUEUES_MAX:
+        return expected
+    others = (asynq.text(name) for name in used if len(name) <= asynq.NAME_BYTES_MAX)
+    return tuple(dict.fromkeys((*expected, *sorted(others))))
 
 
 COLLECTOR = Collector(

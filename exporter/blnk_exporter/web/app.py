@@ -1,6 +1,9 @@
 """The exporter's own HTTP endpoint: routes and what they share."""
 
+import logging
+
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..service import Service
 from . import health, metrics, status
@@ -18,7 +21,13 @@ def build(service: Service) -> web.Application:
     app.router.add_get("/-/healthy", health.healthy)
     app.router.add_get("/-/ready", health.ready)
     app.on_response_prepare.append(_harden)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     return app
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what a port scanner has sent: it gets its 400, and is no fault of the exporter."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp import web
 
@@ -14,9 +16,15 @@ _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 class Gate:
-    """How many pages are being made; more than the limit are turned away rather than queued."""
+    """How many pages are being made; more than the limit are turned away rather than queued.
 
-    busy = 0
+    Rendering has a thread of its own: a large page takes longer than the loop should stand still, and the loop's
+    own threads may all wait for a name server that does not answer.
+    """
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self.renderer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
 
 GATE = web.AppKey("gate", Gate)
@@ -38,15 +46,16 @@ async def page(request: web.Request) -> web.Response:
         )
         how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
         samples = service.samples(snapshot)
-        # In a thread: a large page takes longer than the loop should stand still.
-        body = await asyncio.to_thread(exposition.render, samples, how, series_limit=limits.series_per_metric)
+        render = partial(exposition.render, samples, how, series_limit=limits.series_per_metric)
+        body = await asyncio.get_running_loop().run_in_executor(gate.renderer, render)
     except UnknownCollector as error:
         return web.Response(status=400, text=f"{error}\n")
     finally:
         gate.busy -= 1
     # As a header, since aiohttp's content_type= refuses parameters.
     response = web.Response(body=body, headers={"Content-Type": how.content_type})
-    response.enable_compression()
+    if exposition.accepts_gzip(",".join(request.headers.getall("Accept-Encoding", []))):
+        response.enable_compression(web.ContentCoding.gzip)
     return response
 
 
