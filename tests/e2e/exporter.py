@@ -1,0 +1,204 @@
+"""The exporter under test: in this process, or as the process that an operator starts."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from blnk_exporter import config
+from blnk_exporter.sandbox import Sandbox
+from blnk_exporter.sandbox.process import free_port
+from blnk_exporter.service import Service
+from blnk_exporter.web.app import build
+
+from .page import TEXT, Page, parse
+
+HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+async def until(true: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """Poll until it is true, and give what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or true}"
+        await asyncio.sleep(0.02)
+    return found
+
+
+async def eventually(true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """The same for what has to be awaited."""
+    deadline = time.monotonic() + seconds
+    while not (found := await true()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {true}"
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def fetch(url: str, *, timeout: str | None = None, accept: str = TEXT, **query: str) -> Page:  # noqa: ASYNC109 - the header's
+    """One scrape over HTTP, on a connection of its own."""
+    headers = {"Accept": accept} | ({HEADER: timeout} if timeout is not None else {})
+    started = time.monotonic()
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+        session.get(url, headers=headers, params=query) as reply,
+    ):
+        body = await reply.text()
+        seconds = time.monotonic() - started
+        samples = parse(body, reply.headers["Content-Type"]) if reply.status == 200 and url.endswith("/metrics") else {}
+        return Page(body, reply.status, dict(reply.headers), seconds, samples)
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A service behind HTTP in this process."""
+
+    service: Service
+    url: str
+
+    async def scrape(self, **options: str) -> Page:
+        """One scrape over HTTP; see ``fetch``."""
+        return await fetch(f"{self.url}/metrics", **options)
+
+
+@contextlib.asynccontextmanager
+async def listening(service: Service) -> AsyncIterator[Exporter]:
+    """The service's own web application on a free port."""
+    await service.start()
+    runner = web.AppRunner(build(service), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield Exporter(service, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+        await service.close()
+
+
+def serving(
+    stack: Sandbox, environ: Mapping[str, str] | None = None, **flags: Any
+) -> contextlib.AbstractAsyncContextManager[Exporter]:
+    """An exporter of a sandbox, configured as an operator would: by its blnk.json. ``__`` in a flag is a dot."""
+    given = {"blnk.config": str(stack.blnk_json)} | {name.replace("__", "."): value for name, value in flags.items()}
+
+    def load() -> config.Loaded:
+        return config.load(
+            flags=given, environ=environ or {}, directory=stack.directory, config_file=stack.exporter_yml
+        )
+
+    return listening(Service(load, statvfs=stack.statvfs or os.statvfs))
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """An environment without a trace of Blnk but for these variables."""
+    kept = {name: value for name, value in os.environ.items() if "BLNK" not in name}
+    return kept | {"PYTHONUNBUFFERED": "1"} | variables
+
+
+async def run(*arguments: str, cwd: Path, seconds: float = 20.0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the exporter to its end, while the sandbox in this process goes on."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "blnk_exporter", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@dataclass
+class Running:
+    """A command of the exporter that runs until told to stop."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    out_path: Path
+    err_path: Path
+    pages: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, or will."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def out(self) -> str:
+        """All that it has said on standard output."""
+        return self.out_path.read_text("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        """All that it has said on standard error."""
+        return self.err_path.read_text("utf-8", "replace")
+
+    async def ready(self, seconds: float = 20.0) -> "Running":
+        """Wait until its first scrape is done."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
+            with contextlib.suppress(aiohttp.ClientError):
+                if (await fetch(f"{self.url}/-/ready")).status == 200:
+                    return self
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"not ready: {self.out}{self.err}")
+
+    async def get(self, path: str, **options: str) -> Page:
+        """Fetch a page and keep it."""
+        page = await fetch(self.url + path, **options)
+        self.pages.append(f"{page.headers}\n{page.body}")
+        return page
+
+    async def scrape(self, **options: str) -> Page:
+        """Fetch the metrics."""
+        return await self.get("/metrics", **options)
+
+    async def end(self, number: signal.Signals, seconds: float = 10.0) -> tuple[int, float]:
+        """Send a signal; the exit status and how long that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        await until(lambda: self.process.poll() is not None, seconds, "the end of the process")
+        return self.process.returncode, time.monotonic() - started
+
+    def lines(self, text: str) -> list[str]:
+        """The lines of the log that hold a text."""
+        return [line for line in self.err.splitlines() if text in line]
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str], directory: Path, *, port: int, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run a program with its output in files, and be sure that it ends."""
+    out_path, err_path = directory / f"{port}.out", directory / f"{port}.err"
+    with out_path.open("wb") as out, err_path.open("wb") as err:
+        process = subprocess.Popen(
+            command, cwd=directory, env=dict(environ or environment()), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+    try:
+        yield Running(process, port, out_path, err_path)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serve(
+    blnk_json: Path, directory: Path, *arguments: str, **variables: str
+) -> contextlib.AbstractContextManager[Running]:
+    """``blnk-exporter serve`` as a process that works in a directory, where it finds its exporter.yml, if any."""
+    port = free_port()
+    options = ("--blnk-config", str(blnk_json), "--web.listen-address", f"127.0.0.1:{port}")
+    command = [sys.executable, "-m", "blnk_exporter", "serve", *options, *arguments]
+    return started(command, directory, port=port, environ=environment(**variables))

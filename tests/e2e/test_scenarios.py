@@ -1,0 +1,245 @@
+"""Every state that the sandbox can show is on the page as its description promises, and nothing that is not known."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+
+from blnk_exporter import sandbox
+from blnk_exporter.sandbox import SCENARIOS, Sandbox
+
+from .exporter import Exporter, eventually, serving
+from .page import OPENMETRICS, Page, lint
+
+pytestmark = pytest.mark.sandbox
+
+Check = Callable[[Page], object]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a scenario must show: collectors that fail and why, what must be true, and what must not be there."""
+
+    true: tuple[Check, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+
+def no_trouble_in_queues(page: Page) -> bool:
+    return not any(
+        any(page.values(f"blnk_queues_{name}"))
+        for name in ("archived_tasks", "paused", "head_task_lost", "stale_lease_tasks", "scheduled_overdue_tasks")
+    )
+
+
+PROMISES = {
+    "healthy": Promise(
+        true=(
+            lambda page: page.value("blnk_server_up") == 1,
+            lambda page: page.value("blnk_workers_up") == 1,
+            lambda page: page.value("blnk_redis_up") == 1,
+            lambda page: page.value("blnk_postgres_up") == 1,
+            lambda page: page.value("blnk_workers_servers") == 2,
+            lambda page: len(page.values("blnk_queues_pending_tasks")) == 24,
+            lambda page: page.values("blnk_workers_queue_consumers") == [1] * 24,
+            lambda page: sum(page.values("blnk_queues_processed_total")) > 0,
+            lambda page: page.value("blnk_redis_memory_limited") == 0,
+            lambda page: page.value("blnk_postgres_connections", role="exporter", state="active") == 1,
+            lambda page: len(page.values("blnk_tables_size_bytes")) == 19,
+            no_trouble_in_queues,
+        ),
+        # No limit, no append-only file, no standby: not zero, but nothing.
+        absent=(
+            "blnk_redis_memory_max_bytes",
+            "blnk_redis_aof_last_write_ok",
+            "blnk_redis_replication_lag",
+            "blnk_redis_primary",
+            "blnk_queues_last_archived",
+            "blnk_queues_paused_timestamp",
+            "blnk_postgres_standby_",
+            "blnk_postgres_slot_",
+            "blnk_postgres_replica_",
+            "blnk_exporter_fact_missing",
+            "blnk_exporter_series_dropped",
+        ),
+    ),
+    "queue-backlog": Promise(
+        true=(
+            lambda page: sum(depth > 1000 for depth in page.values("blnk_queues_pending_tasks")) == 3,
+            lambda page: sum(age > 2300 for age in page.values("blnk_queues_oldest_pending_age_seconds")) == 3,
+            lambda page: page.value("blnk_workers_servers") == 2,
+        ),
+    ),
+    "worker-down": Promise(
+        true=(
+            lambda page: page.value("blnk_workers_up") == 0,
+            lambda page: page.value("blnk_workers_down", reason="unreachable") == 1,
+            lambda page: sum(page.values("blnk_workers_down")) == 1,
+            lambda page: page.value("blnk_workers_servers") == 0,
+            lambda page: page.value("blnk_workers_processes") == 0,
+            lambda page: page.values("blnk_workers_queue_consumers") == [0] * 24,
+            lambda page: sum(page.values("blnk_queues_pending_tasks")) > 300,
+            lambda page: max(page.values("blnk_queues_oldest_pending_age_seconds")) > 590,
+            lambda page: sum(page.values("blnk_queues_scheduled_overdue_tasks")) >= 10,
+            lambda page: page.value("blnk_server_up") == 1,
+        ),
+        failures={"workers": "unreachable"},
+        absent=(
+            "blnk_workers_oldest_start",
+            "blnk_workers_newest_start",
+            "blnk_workers_response_seconds",
+            "blnk_workers_response_status",
+        ),
+    ),
+    "redis-memory": Promise(
+        true=(
+            lambda page: page.value("blnk_redis_memory_limited") == 1,
+            lambda page: page.value("blnk_redis_memory_max_bytes") == 24 * 1024 * 1024,
+            lambda page: page.value("blnk_redis_memory_used_bytes") > 0.85 * 24 * 1024 * 1024,
+            lambda page: page.value("blnk_redis_eviction_policy", policy="allkeys-lru") == 1,
+            lambda page: sum(page.values("blnk_redis_eviction_policy")) == 1,
+        ),
+    ),
+    "tasks-lost": Promise(
+        true=(
+            lambda page: sum(page.values("blnk_queues_head_task_lost")) == 1,
+            lambda page: sum(page.values("blnk_queues_stale_lease_tasks")) == 25,
+            lambda page: max(page.values("blnk_queues_active_tasks")) >= 25,
+        ),
+    ),
+    "database-down": Promise(
+        true=(
+            lambda page: page.value("blnk_postgres_up") == 0,
+            lambda page: page.value("blnk_server_up") == 0,
+            lambda page: page.value("blnk_server_down", reason="database_ping_failed") == 1,
+            lambda page: page.value("blnk_server_response_status", **{"class": "5xx"}) == 1,
+            lambda page: page.value("blnk_workers_up") == 1,
+            lambda page: page.value("blnk_workers_servers") == 2,
+            lambda page: page.value("blnk_redis_up") == 1,
+            lambda page: len(page.values("blnk_queues_pending_tasks")) == 24,
+            lambda page: page.names("blnk_postgres_") == ["blnk_postgres_up"],
+        ),
+        failures=dict.fromkeys(("postgres", "tables", "statements"), "unreachable"),
+        absent=("blnk_tables_", "blnk_statements_"),
+    ),
+    "redis-down": Promise(
+        true=(
+            lambda page: page.value("blnk_redis_up") == 0,
+            lambda page: page.value("blnk_server_up") == 1,
+            lambda page: page.value("blnk_workers_up") == 1,
+            lambda page: page.value("blnk_postgres_up") == 1,
+            lambda page: page.names("blnk_redis_") == ["blnk_redis_up"],
+        ),
+        failures=dict.fromkeys(("workers", "queues", "redis"), "unreachable"),
+        # Nobody knows how many consume or wait.
+        absent=("blnk_queues_", "blnk_workers_servers", "blnk_workers_processes", "blnk_workers_queue_"),
+    ),
+    "webhook-archived": Promise(
+        true=(
+            lambda page: page.value("blnk_queues_archived_tasks", queue="new:webhook") == 40,
+            lambda page: sum(page.values("blnk_queues_archived_tasks")) == 40,
+            lambda page: len(page.values("blnk_queues_last_archived_timestamp_seconds")) == 1,
+            lambda page: page.value("blnk_queues_last_archived_timestamp_seconds", queue="new:webhook") > 1.7e9,
+        ),
+    ),
+    "queue-paused": Promise(
+        true=(
+            lambda page: sum(page.values("blnk_queues_paused")) == 2,
+            lambda page: page.value("blnk_queues_paused", queue="new:webhook") == 1,
+            lambda page: len(page.values("blnk_queues_paused_timestamp_seconds")) == 2,
+            lambda page: max(page.values("blnk_queues_pending_tasks")) >= 150,
+            lambda page: max(page.values("blnk_queues_oldest_pending_age_seconds")) > 1190,
+        ),
+    ),
+    "disk-full": Promise(
+        true=(
+            lambda page: page.value("blnk_host_filesystem_size_bytes", path="/") == 100 * 2**30,
+            lambda page: 0.02 < page.value("blnk_host_filesystem_available_bytes") / (100 * 2**30) < 0.04,
+        ),
+    ),
+    "replica-lag": Promise(
+        true=(
+            lambda page: page.values("blnk_postgres_up") == [1, 1],
+            lambda page: sorted(page.values("blnk_postgres_in_recovery")) == [0, 1],
+            lambda page: page.value("blnk_postgres_standby_replay_lag_bytes") > 0,
+            lambda page: page.value("blnk_postgres_slot_active", slot="replica_1") == 1,
+            lambda page: page.value("blnk_postgres_replica_replay_paused") == 1,
+        ),
+    ),
+}
+
+MOVES = {
+    "healthy": "blnk_queues_processed_total",
+    "queue-backlog": "blnk_queues_oldest_pending_age_seconds",
+    "worker-down": "blnk_queues_pending_tasks",
+    "queue-paused": "blnk_queues_pending_tasks",
+}
+
+
+@pytest_asyncio.fixture(scope="module", params=SCENARIOS)
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Sandbox, Exporter]]:
+    """The exporter on each scenario in turn."""
+    async with sandbox.running(request.param) as stack, serving(stack) as exporter:
+        yield request.param, stack, exporter
+
+
+def test_every_scenario_has_a_promise() -> None:
+    """A scenario that is added without saying what it must show would prove nothing."""
+    assert PROMISES.keys() == SCENARIOS.keys()
+
+
+async def test_page_shows_what_the_scenario_promises(scene: tuple[str, Sandbox, Exporter]) -> None:
+    """This is the product: the state of the deployment and the page say the same."""
+    name, _, exporter = scene
+    promise = PROMISES[name]
+    page = await exporter.scrape()
+    assert promise.failures == page.failures
+    assert [number for number, check in enumerate(promise.true) if not check(page)] == []
+    assert [there for prefix in promise.absent for there in page.names(prefix)] == []
+
+
+async def test_page_has_no_invented_number(scene: tuple[str, Sandbox, Exporter]) -> None:
+    """NaN, infinity and -1 would be a lie about what is not known."""
+    page = await scene[2].scrape()
+    odd = [
+        (name, dict(labels), value)
+        for name, series in page.samples.items()
+        for labels, value in series.items()
+        if name.startswith("blnk_") and not 0 <= value < float("inf") and "_setting_" not in name
+    ]
+    assert odd == []
+
+
+async def test_page_passes_promtool(scene: tuple[str, Sandbox, Exporter]) -> None:
+    """Whoever lints our page with Prometheus' own tool finds nothing."""
+    page = await scene[2].scrape()
+    assert page.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert lint(page.body) == ""
+
+
+async def test_openmetrics_page_tells_the_same(scene: tuple[str, Sandbox, Exporter]) -> None:
+    """Prometheus asks for OpenMetrics by default: its strict parser must read the same metrics there."""
+    _, _, exporter = scene
+    text, openmetrics = await exporter.scrape(), await exporter.scrape(accept=OPENMETRICS)
+    assert openmetrics.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    # What comes and goes with the moving workload, or is told of this process by the library, is not compared.
+    known = {
+        name
+        for name in set(text.samples) ^ set(openmetrics.samples)
+        if not name.endswith(("_age_seconds", "_created")) and name.startswith("blnk_")
+    }
+    assert set() == known
+
+
+@pytest.mark.parametrize("scene", MOVES, indirect=True)
+async def test_scenario_moves(scene: tuple[str, Sandbox, Exporter]) -> None:
+    """A demo that stands still would show nothing of a rate: what the description says grows does."""
+    name, _, exporter = scene
+    metric = MOVES[name]
+    first = sum((await exporter.scrape()).values(metric))
+
+    async def moved() -> bool:
+        return sum((await exporter.scrape()).values(metric)) > first
+
+    await eventually(moved)
