@@ -19,6 +19,7 @@ Anything else that escapes a collector is a defect of ours and has the reason ``
 
 import os
 import socket
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,10 @@ class ReadingError(ExporterError):
 
     reason: ClassVar[Reason] = "error"
 
+    def __init__(self, detail: str) -> None:
+        # Servers speak in several lines; a log and a page have one for each failure.
+        super().__init__(" ".join(detail.split()))
+
 
 class Unreachable(ReadingError):
     """No connection: refused by the host, no route, no such name, closed half-way."""
@@ -77,7 +82,8 @@ class Unreachable(ReadingError):
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno is not None:
-                known = cause.errno > 0 and not isinstance(cause, socket.gaierror)
+                # Two libraries count their errors on their own.
+                known = cause.errno > 0 and not isinstance(cause, (socket.gaierror, ssl.SSLError))
                 return cls(os.strerror(cause.errno) if known else cause.strerror or str(cause))
             cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
         return cls(str(error) or type(error).__name__)

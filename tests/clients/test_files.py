@@ -3,12 +3,14 @@
 import asyncio
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from blnk_exporter.clients import files
 from blnk_exporter.clients.files import HostClient
+from blnk_exporter.clients.threads import is_asked
 from blnk_exporter.errors import Malformed, Refused, TimedOut, Unreachable
 
 from ..conftest import until
@@ -83,6 +85,7 @@ async def test_a_forbidden_path_is_refused() -> None:
 async def test_a_path_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead network file system: one thread waits, however many scrapes come, and the answer is taken when it comes."""
     monkeypatch.setattr(files, "_PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(files, "_PATIENCE_SECONDS_AGAIN", 0.01)
     gate, asked = threading.Event(), []
 
     def hanging(path: str) -> os.statvfs_result:
@@ -100,14 +103,39 @@ async def test_a_path_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
             with pytest.raises(TimedOut, match="/dead"):
                 await host.file_system("/dead")
             assert await host.file_system("/alive")
+            # A reload makes a new client.
+            host = HostClient("/", ("/dead", "/alive"), statvfs=hanging)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(host.file_system("/dead"), 0.001)
         assert asked.count("/dead") == threads() == 1
     finally:
         gate.set()
-    await until(lambda: threads() == 0)
+    await until(lambda: threads() == 0 and not is_asked((hanging, "/dead")))
     assert await host.file_system("/dead")
     assert asked.count("/dead") == 2
+
+
+async def test_a_dead_path_costs_less_than_a_scrape() -> None:
+    """Scrapes of a second still tell memory, load and the other paths; from the second time on almost at once."""
+    gate = threading.Event()
+
+    def hanging(_: str) -> os.statvfs_result:
+        gate.wait()
+        return os.statvfs("/")
+
+    async def seconds(scrape_seconds: float) -> float:
+        began = time.monotonic()
+        with pytest.raises(TimedOut):
+            await HostClient("/", (), statvfs=hanging, scrape_seconds=scrape_seconds).file_system("/")
+        return time.monotonic() - began
+
+    try:
+        assert 0.09 < await seconds(0.4) < 0.4
+        assert await seconds(60.0) < 0.5
+    finally:
+        gate.set()
+    assert files._PATIENCE_SECONDS <= 1
+    await until(lambda: not is_asked((hanging, "/")))
 
 
 async def test_any_failure_of_the_call_is_a_failure_in_words() -> None:

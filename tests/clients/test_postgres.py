@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import struct
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,13 +12,19 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from blnk_exporter.clients.postgres import PostgresClient
+from blnk_exporter import collectors
+from blnk_exporter.clients import open_clients
+from blnk_exporter.clients import postgres as client_module
+from blnk_exporter.clients.postgres import Background, PostgresClient
+from blnk_exporter.config.settings import Own, Settings
 from blnk_exporter.errors import Locked, Malformed, ReadingError, Refused, TimedOut, Unreachable
+from blnk_exporter.formats.dsn import PostgresDsn
 
 from ..conftest import Database, Pki, answering, frozen, postgres_client, wire_to
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 
+CANARY = "hunter2secret"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'blnk_exporter'"
 
 
@@ -37,7 +45,6 @@ async def test_it_fetches_one_text(each_postgres: Database) -> None:
         assert await client.version() == each_postgres.version * 10_000
         assert await client.fetch_text("SELECT $1::text || 'ß'", "a") == "aß"
         assert client.address == f"127.0.0.1:{each_postgres.server.port}"
-        assert client.user == "exporter"
 
 
 async def test_the_session_is_harmless(client: PostgresClient) -> None:
@@ -184,15 +191,73 @@ async def _until_sessions(admin: asyncpg.Connection, wanted: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_giving_up_drops_the_connection_and_opens_none_to_cancel_with(postgres: Database) -> None:
-    """A driver that cancels by a second connection fills a server that hangs."""
+async def test_giving_up_opens_no_second_connection(postgres: Database) -> None:
+    """A driver that cancels by another connection fills a server that hangs; one that reconnects doubles its work."""
     own_pid = "SELECT pg_backend_pid()::text"
     async with wire_to(postgres.server.port) as wire, postgres_client(postgres.dsn(ports=(wire.port,))) as client:
         pid, needed = await client.fetch_text(own_pid), wire.connections
         with frozen(postgres.server), pytest.raises(TimeoutError):
             await asyncio.wait_for(client.fetch_text("SELECT 'a'"), 0.05)
-        assert await client.fetch_text(own_pid) != pid
-        assert wire.connections == 2 * needed
+        assert await client.fetch_text(own_pid) == pid
+        assert wire.connections == needed
+
+
+async def test_statements_that_nobody_waits_for_do_not_pile_up(postgres: Database) -> None:
+    """Budgets shorter than a statement: however many scrapes give up, one backend of ours is at work."""
+    async with postgres_client(postgres.dsn(), statement_timeout_seconds=2) as client, postgres.admin() as admin:
+        for _ in range(8):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(30)::text"), 0.05)
+            assert await admin.fetchval(SESSIONS) == 1
+        assert await client.fetch_text("SELECT 'next'") == "next"
+        assert await admin.fetchval(SESSIONS) == 1
+
+
+async def test_a_hanging_server_is_left_in_the_end(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that is gone never ends the statement; waiting for it must not outlast what the server would take."""
+    monkeypatch.setattr(client_module, "_GRACE_SECONDS", 0.0)
+    async with postgres_client(postgres.dsn(), statement_timeout_seconds=0.1) as client:
+        pid = await client.fetch_text("SELECT pg_backend_pid()::text")
+        with frozen(postgres.server):
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.fetch_text("SELECT 'a'"), 0.2)
+        assert await client.fetch_text("SELECT pg_backend_pid()::text") != pid
+
+
+async def test_closing_ends_a_statement_that_was_left_alone(postgres: Database, client: PostgresClient) -> None:
+    """A reload after a scrape that gave up leaves neither a task nor a connection."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(30)::text"), 0.2)
+    async with asyncio.timeout(1):
+        await client.close()
+
+
+async def test_a_statement_left_alone_whose_session_ends_is_no_loss(postgres: Database, client: PostgresClient) -> None:
+    """An operator ends what hangs; the next scrape logs in anew."""
+    pid = await client.fetch_text("SELECT pg_backend_pid()::text")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(30)::text"), 0.05)
+    async with postgres.admin() as admin:
+        await admin.execute(f"SELECT pg_terminate_backend({pid})")
+    assert await client.fetch_text("SELECT pg_backend_pid()::text") != pid
+
+
+async def test_slow_rooms_wait_for_all_others(client: PostgresClient) -> None:
+    """The dear statement comes last, or a healthy database would be called down for want of time."""
+    order: list[str] = []
+
+    async def ask(room: Database, name: str) -> None:
+        await room.version()
+        for part in ("1", "2"):
+            answer = await room.fetch_text("SELECT $1::text", name + part)
+            order.append(answer)
+
+    slow = client.background()
+    assert slow.address == client.address
+    await asyncio.gather(*(ask(room, name) for room, name in ((slow, "s"), (slow, "t"), (client, "a"), (client, "b"))))
+    assert sorted(order[:4]) == ["a1", "a2", "b1", "b2"]
+    assert sorted(order[4:]) == ["s1", "s2", "t1", "t2"]
 
 
 async def test_a_server_frozen_before_the_login_is_left_and_found_again(postgres: Database) -> None:
@@ -260,7 +325,7 @@ async def test_without_tls_on_the_server(postgres: Database) -> None:
     async with postgres_client(postgres.dsn(sslmode="prefer")) as client:
         assert await client.fetch_text("SELECT 'a'") == "a"
     async with postgres_client(postgres.dsn(sslmode="require")) as client:
-        with pytest.raises(ReadingError, match="SSL"):
+        with pytest.raises(Refused, match="does not offer TLS"):
             await client.version()
 
 
@@ -323,7 +388,7 @@ async def test_a_ca_file_that_is_none_is_no_defect(postgres_tls: Database, tmp_p
     wrong = tmp_path / "wrong.crt"
     wrong.write_text("hello")
     async with postgres_client(postgres_tls.dsn(sslmode="verify-ca", tls={"sslrootcert": str(wrong)})) as client:
-        with pytest.raises(ReadingError):
+        with pytest.raises(Refused, match="TLS fails: no certificate"):
             await client.version()
 
 
@@ -335,6 +400,59 @@ async def test_verification_without_a_ca_file_is_no_defect(
     async with postgres_client(postgres_tls.dsn(sslmode="verify-full")) as client:
         with pytest.raises(ReadingError, match="root"):
             await client.version()
+
+
+@pytest.mark.parametrize("option", ["sslcert", "sslkey", "sslcrl"])
+async def test_a_missing_tls_file_is_a_refusal(postgres_tls: Database, tmp_path: Path, option: str) -> None:
+    """As for the authority's: it is our side that has to be mended."""
+    dsn = postgres_tls.dsn(sslmode="require", tls={option: str(tmp_path / "none.pem")})
+    async with postgres_client(dsn) as client:
+        with pytest.raises(Refused, match=r"none\.pem"):
+            await client.version()
+
+
+async def test_options_that_the_driver_does_not_know_stay_here(postgres_tls: Database, pki: Pki) -> None:
+    """They would reach the server as settings of the session, which it refuses."""
+    tls = {"sslsni": "1", "sslcrldir": "/none", "sslrootcert": str(pki.ca)}
+    async with postgres_client(postgres_tls.dsn(sslmode="verify-full", tls=tls)) as client:
+        assert await client.fetch_text(ENCRYPTED) == "true"
+
+
+async def test_the_systems_authorities(postgres_tls: Database, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libpq's sslrootcert=system, with the system's list exchanged for ours."""
+    dsn = postgres_tls.dsn(sslmode="verify-full", tls={"sslrootcert": "system", "ssl_min_protocol_version": "TLSv1.3"})
+    async with postgres_client(dsn) as client:
+        with pytest.raises(Refused, match="not trusted"):
+            await client.version()
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
+    async with postgres_client(dsn) as client:
+        assert await client.fetch_text(ENCRYPTED) == "true"
+    async with wire_to(postgres_tls.server.port, "127.0.0.2") as wire:
+        dsn = postgres_tls.dsn(hosts=("127.0.0.2",), ports=(wire.port,), sslmode="verify-full", tls=dsn.tls)
+        async with postgres_client(dsn) as client:
+            with pytest.raises(Refused, match="not trusted"):
+                await client.version()
+
+
+async def test_the_systems_authorities_with_a_certificate_of_ours(
+    postgres_tls: Database, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other files are taken too: a key that is none is seen, and a version that does not exist."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
+    certificate, key = map(str, pki.server)
+    for more, word in (
+        ({"sslcert": certificate, "sslkey": key}, None),
+        ({"sslcert": certificate, "sslkey": certificate}, "TLS fails"),
+        ({"ssl_min_protocol_version": "TLSv9"}, "ssl_min_protocol_version"),
+        ({"sslcrl": str(pki.ca)}, "TLS fails|not trusted"),
+    ):
+        dsn = postgres_tls.dsn(sslmode="verify-full", tls={"sslrootcert": "system", **more})
+        async with postgres_client(dsn) as client:
+            if word is None:
+                assert await client.fetch_text(ENCRYPTED) == "true"
+            else:
+                with pytest.raises(Refused, match=word):
+                    await client.version()
 
 
 async def test_a_server_frozen_before_tls_leaves_nothing(postgres_tls: Database) -> None:
@@ -363,6 +481,59 @@ async def test_what_is_not_postgresql_is_a_failure_in_words(sslmode: str, words:
     async with answering(answer) as port, postgres_client(postgres.dsn(ports=(port,), sslmode=sslmode)) as client:
         with pytest.raises(ReadingError):
             await asyncio.wait_for(client.version(), 5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"R\0\0\0\x04", b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", b"D\0\0\0\x05\0" * 3 + b"Z\0\0\0\x05I", b"E\0\0\0\x05\0"],
+    ids=["no method", "no version", "rows", "an empty error"],
+)
+async def test_garbage_after_the_refusal_of_tls_is_malformed(words: bytes, postgres: Database) -> None:
+    """It answers N as PostgreSQL does, and then what no PostgreSQL says; the driver stumbles in many ways."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N")
+        await reader.read(1)
+        writer.write(words)
+
+    async with answering(answer) as port, postgres_client(postgres.dsn(ports=(port,), sslmode="prefer")) as client:
+        with pytest.raises((Malformed, Unreachable, Refused)):
+            await asyncio.wait_for(client.version(), 5)
+
+
+@pytest.mark.parametrize(
+    "code", ["28P01", "28000", "3D000", "42501", "53300", "57P03", "57P01", "08P01", "08006", "XX000"]
+)
+async def test_a_login_is_refused_in_our_words(postgres: Database, code: str) -> None:
+    """Who asks for the password may repeat it: neither log nor page shows what was said during the login."""
+
+    async def parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N")
+        size = struct.unpack("!i", await reader.readexactly(4))[0]
+        await reader.readexactly(size - 4)
+        writer.write(b"R\0\0\0\x08\0\0\0\x03")
+        said = (await reader.readexactly(5 + len(CANARY) + 1))[5:]
+        fields = b"SERROR\0C" + code.encode() + b"\0M" + said + b"\0"
+        writer.write(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+
+    async with answering(parrot) as port:
+        dsn = postgres.dsn(ports=(port,), sslmode="prefer", password=SecretStr(CANARY))
+        async with postgres_client(dsn) as client:
+            with pytest.raises((Refused, Unreachable)) as caught:
+                await client.version()
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_defect_keeps_its_words_to_itself(postgres: Database) -> None:
+    """What the driver cannot encode stands in its error; the scrape logs a traceback."""
+    for password in (f"{CANARY}\udce9", 5):
+        dsn = postgres.dsn(password=SecretStr(password))
+        async with postgres_client(dsn) as client:
+            with pytest.raises((ReadingError, RuntimeError)) as caught:
+                await client.version()
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "prefer", "require"])
@@ -404,3 +575,14 @@ async def test_closing_under_a_caller_ends_its_wait(postgres: Database, client: 
         waiting.cancel()
         await asyncio.wait([waiting])
     assert done
+
+
+async def test_the_slow_rooms_are_bound_to_the_background() -> None:
+    """The view is of no use to a room that was given the client itself."""
+    settings = Settings(own=Own(), blnk=None, servers=(), workers=(), postgres=(PostgresDsn(),), redis=None, queues=())
+    async with open_clients(settings) as clients:
+        rooms = {room.collector.name: room for room in collectors.bind(clients)}
+    for room in (rooms["postgres"], rooms["tables"], rooms["statements"]):
+        (source,) = room.sources
+        database = getattr(source, "database", None) or source._database
+        assert isinstance(database, Background) == room.collector.slow

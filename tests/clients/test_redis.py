@@ -1,7 +1,9 @@
 """The one connection to Redis, against real Valkey and Redis 7 and against servers that misbehave."""
 
 import asyncio
+import gc
 import shutil
+import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ import pytest_asyncio
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from blnk_exporter.collectors import workers
 from blnk_exporter.errors import Malformed, ReadingError, Refused, Unreachable
 from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
 from ..conftest import PASSWORD, Pki, answering, frozen, redis_client, until, wire_to
 
+CANARY = "hunter2secret"
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 
 
@@ -168,6 +172,138 @@ async def test_a_wrong_password_is_a_refusal_without_the_password(new_store: Cal
         async with redis_client(server) as client:
             with pytest.raises(Refused, match="login"):
                 await client.execute(("PING",))
+
+
+@pytest.mark.parametrize("username", [None, "blnk"])
+async def test_a_server_without_auth_does_not_make_us_tell_the_password(
+    new_store: Callable[..., Any], username: str | None
+) -> None:
+    """Redis repeats the arguments of a command that it does not know, and hosted ones rename AUTH."""
+    async with (
+        new_store(args=("--rename-command", "AUTH", "")) as server,
+        redis_client(server, username=username, password=SecretStr(CANARY)) as client,
+    ):
+        with pytest.raises(Refused, match="AUTH") as caught:
+            await client.execute(("PING",))
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (f"-ERR unknown command 'AUTH', with args beginning with: '{CANARY}' ", Refused),
+        (f"-ERR {CANARY}", Refused),
+        (f"-WRONGPASS {CANARY}", Refused),
+        (f"-NOPERM {CANARY}", Refused),
+        (f"-DENIED {CANARY}", Refused),
+        (f"-LOADING {CANARY}", Refused),
+        ("-ERR max number of clients reached", Refused),
+        (f"-MOVED {CANARY}", Malformed),
+        (f"+{CANARY}", Refused),
+        (f"?{CANARY}", Malformed),
+        (f":{CANARY}", Malformed),
+    ],
+)
+async def test_a_login_is_refused_in_our_words(said: str, kind: type[ReadingError]) -> None:
+    """Whoever is asked to let us in knows the password and may repeat it."""
+
+    async def parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(said.encode() + b"\r\n")
+        await reader.read()
+
+    async with answering(parrot) as port, redis_client_to(port, password=SecretStr(CANARY)) as client:
+        with pytest.raises(kind) as caught:
+            await client.execute(("PING",))
+    assert type(caught.value) is kind
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_what_cannot_be_encoded_is_a_failure_of_the_caller_and_no_secret(
+    store: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver's error holds the text it stumbled over, and asyncio prints the error of a task that nobody awaits."""
+    for fields in (
+        {"password": SecretStr(f"{CANARY}\udce9")},
+        {"password": SecretStr("x"), "username": f"{CANARY}\udce9"},
+    ):
+        async with redis_client(store, **fields) as client:
+            with pytest.raises(Refused, match="UTF-8") as caught:
+                await client.execute(("PING",))
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+    async with redis_client(store) as client:
+        with pytest.raises(RuntimeError, match=r"^DataError$") as defect:
+            await client.execute(("ECHO", {CANARY: 1}))
+        assert await client.execute(("PING",)) == [b"PONG"]
+    assert CANARY not in "".join(traceback.format_exception(defect.value))
+    gc.collect()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Refused),
+        ("-MOVED 3999 127.0.0.1:6381", Refused),
+        ("-ASK 3999 127.0.0.1:6381", Refused),
+        ("-CLUSTERDOWN The cluster is down", Refused),
+        ("-CROSSSLOT Keys in request don't hash to the same slot", Refused),
+        ("-TRYAGAIN Multiple keys request during rehashing of slot", Refused),
+        ("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Refused),
+        ("-ERR unknown command 'LLEN', with args beginning with: 'canary'", Refused),
+        ("-WRONGTYPE Operation against a key holding the wrong kind of value", Malformed),
+        ("$-1", Malformed),
+        ("+OK", Malformed),
+        ("*0", Malformed),
+    ],
+)
+async def test_each_reply_is_judged_in_its_place(said: str, kind: type[ReadingError]) -> None:
+    """Somebody who says no is no garbage, and what cannot be the reply to a command is no fact."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.strip() in {b"LLEN", b"SETNAME"}:
+                writer.write(said.encode() + b"\r\n")
+
+    async with answering(answer) as port, redis_client_to(port) as client:
+        (reply,) = await client.execute(("LLEN", "x"))
+    assert type(reply) is kind
+    assert "canary" not in str(reply)
+
+
+async def test_a_busy_script_is_a_refusal(new_store: Callable[..., Any]) -> None:
+    """Redis answers nothing else while a script runs past its limit; the operator must know that it is there."""
+    async with (
+        new_store() as server,
+        Redis.from_url(server.url()) as other,
+        Redis.from_url(server.url()) as admin,
+        redis_client(server) as client,
+    ):
+        await admin.config_set("busy-reply-threshold", 10)
+        script = asyncio.create_task(other.eval("while true do end", 0))
+        try:
+            async with asyncio.timeout(10):
+                reply: Any = 0
+                while isinstance(reply, int):
+                    (reply,) = await client.execute(("LLEN", "x"))
+        finally:
+            await admin.script_kill()
+            await asyncio.wait([script])
+            script.exception()
+    assert type(reply) is Refused
+
+
+async def test_a_server_that_agrees_to_everything_has_no_heartbeat() -> None:
+    """+OK to every command looks like a heartbeat of nobody, which would say that all workers are gone."""
+
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.startswith(b"*"):
+                writer.write(b"+OK\r\n")
+
+    async with answering(agree) as port, redis_client_to(port) as client:
+        with pytest.raises(Malformed):
+            await workers.read(workers.HeartbeatSource(client, ("q",)))
 
 
 async def test_a_forbidden_command_has_its_refusal_in_its_place(new_store: Callable[..., Any]) -> None:

@@ -198,3 +198,34 @@ def test_all_layers_faults_come_at_once(faults) -> None:
         "exporter.yml redis.dsn",
         "exporter.yml web.telemetry_path",
     ]
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES))
+@pytest.mark.parametrize("bad", ["\udce9", "\0"], ids=["not UTF-8", "NUL"])
+def test_no_setting_holds_what_cannot_be_sent(faults, path: str, bad: str) -> None:
+    """A variable may hold any bytes; a driver that cannot encode them prints the whole password."""
+    found = faults(environ={f"BLNK_EXPORTER_{path.upper().replace('.', '_')}": f"CANARY{bad}"})
+    assert any("is not UTF-8 text" in fault or "holds a NUL character" in fault for fault in found)
+    assert "CANARY" not in "".join(found)
+
+
+def test_a_file_of_ours_has_a_name_that_can_be_shown(faults) -> None:
+    """And so have those that hold secrets."""
+    environ = {"BLNK_EXPORTER_CONFIG_FILE": "a\udce9", "BLNK_EXPORTER_REDIS_PASSWORD_FILE": "b\udce9"}
+    assert faults(environ=environ, blnk={}) == [
+        "BLNK_EXPORTER_CONFIG_FILE: is not UTF-8 text",
+        "BLNK_EXPORTER_REDIS_PASSWORD_FILE: is not UTF-8 text",
+    ]
+
+
+def test_a_statement_may_last_as_long_as_a_scrape(loading) -> None:
+    """Unless somebody said how long: the default of one follows the other."""
+
+    def seconds(**limits: float) -> float:
+        flags = {f"limits.{key}": value for key, value in limits.items()}
+        return loading(flags={"redis.dsn": "h:1", **flags}).settings.own.limits.statement_timeout_seconds
+
+    assert seconds() == 5
+    assert seconds(scrape_timeout_seconds=2) == 2
+    assert seconds(scrape_timeout_seconds=20) == 5
+    assert seconds(scrape_timeout_seconds=2, statement_timeout_seconds=1) == 1

@@ -133,3 +133,11 @@ def test_few_queues_are_all_shown(origins) -> None:
     assert origins(blnk={})["target queues"][0].startswith(
         "new:transaction_1 to new:transaction_20, new:inflight-expiry"
     )
+
+
+def test_a_limit_below_the_expected_queues_is_a_fault(faults, loading) -> None:
+    """Half of the deployment's own queues would be missing, and nobody would know which."""
+    assert faults(blnk={}, flags={"limits.queues": 20}) == [
+        "--limits.queues: is 20, but Blnk's configuration implies 24 queues"
+    ]
+    assert loading(blnk={}, flags={"limits.queues": 24})

@@ -188,3 +188,16 @@ def test_a_url_without_a_path_may_have_a_query() -> None:
     """In the raw form that only libpq reads, too."""
     dsn = parse("postgres://u:p w@h?sslmode=disable")
     assert (dsn.address, dsn.database, dsn.sslmode) == ("h:5432", None, "disable")
+
+
+def test_the_systems_authorities_mean_verify_full() -> None:
+    """As libpq has it: they vouch for anybody, so the name must be looked at."""
+    assert parse("host=h sslrootcert=system").sslmode == "verify-full"
+    assert parse_postgres("host=h sslrootcert=system", default_sslmode="require").sslmode == "verify-full"
+    with pytest.raises(DsnError, match="needs sslmode=verify-full"):
+        parse("host=h sslrootcert=system sslmode=verify-ca")
+
+
+def test_a_directory_of_revoked_certificates_is_not_ignored_in_silence() -> None:
+    """Who names one believes that it is read."""
+    assert "sslcrldir is not read" in parse("host=h sslcrldir=/crl").notes[0]

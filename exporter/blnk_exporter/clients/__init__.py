@@ -1,5 +1,6 @@
 """The only place that opens a socket or a file of the monitored systems. Foreign errors become ours here."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +11,7 @@ from .files import HostClient
 from .http import HttpTarget, open_session
 from .postgres import PostgresClient
 from .redis import RedisClient
+from .threads import look_up_apart
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ async def open_clients(
 ) -> AsyncIterator[Clients]:
     """Clients for everything that the settings name, closed at the end; ``statvfs`` lets the sandbox fill a disk."""
     limits = settings.own.limits
+    look_up_apart(asyncio.get_running_loop())
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
 
@@ -45,5 +48,6 @@ async def open_clients(
         )
         for client in postgres:
             stack.push_async_callback(client.close)
-        host = HostClient(settings.own.host.root, settings.own.host.paths, statvfs=statvfs)
+        where, budget = settings.own.host, limits.scrape_timeout_seconds
+        host = HostClient(where.root, where.paths, statvfs=statvfs, scrape_seconds=budget)
         yield Clients(settings, targets(settings.servers), targets(settings.workers), postgres, redis, host)

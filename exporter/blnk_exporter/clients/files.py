@@ -1,9 +1,7 @@
 """The host's figures: file systems by statvfs, memory, CPU and load from the kernel's proc files."""
 
 import asyncio
-import concurrent.futures
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +9,12 @@ from typing import TypeVar
 import psutil
 
 from ..errors import Malformed, Refused, TimedOut, Unreachable
+from .threads import ask, is_asked
 
-# A file system that needs longer than this hangs.
-_PATIENCE_SECONDS = 2.0
+# A file system that needs longer than this hangs, and one that hung before has had its time: the rest of the host
+# must be told within a scrape of a second.
+_PATIENCE_SECONDS = 1.0
+_PATIENCE_SECONDS_AGAIN = 0.05
 
 T = TypeVar("T")
 
@@ -22,25 +23,32 @@ class HostClient:
     """The machine below a root directory: ``/`` itself, or where a container has the host's root mounted.
 
     A call into a dead network file system never returns. Each path is therefore asked in a thread of its own,
-    and not asked again while the last question still hangs.
+    and not asked again while the last question still hangs, not even after a reload.
     """
 
     address = "host"
 
-    def __init__(self, root: str, paths: tuple[str, ...], *, statvfs: Callable[[str], os.statvfs_result]) -> None:
+    def __init__(
+        self,
+        root: str,
+        paths: tuple[str, ...],
+        *,
+        statvfs: Callable[[str], os.statvfs_result],
+        scrape_seconds: float = float("inf"),
+    ) -> None:
         self.paths = paths
+        self._patience = min(_PATIENCE_SECONDS, scrape_seconds / 4)
         self._root = Path(root)
         self._statvfs = statvfs
-        self._asked: dict[str, asyncio.Future[os.statvfs_result]] = {}
         self._proc = str(self._root / "proc")
 
     async def file_system(self, path: str) -> os.statvfs_result:
         """Raises Unreachable (no such path), Refused (no right) or TimedOut (the file system hangs)."""
-        asked = self._asked.get(path)
-        if asked is None or asked.done():
-            mounted = str(self._root / path.lstrip("/"))
-            asked = self._asked[path] = _in_thread(lambda: self._statvfs(mounted), name=f"statvfs {path}")
-        done, _ = await asyncio.wait([asked], timeout=_PATIENCE_SECONDS)
+        mounted = str(self._root / path.lstrip("/"))
+        question = (self._statvfs, mounted)
+        patience = _PATIENCE_SECONDS_AGAIN if is_asked(question) else self._patience
+        asked = ask(question, lambda: self._statvfs(mounted), name=f"statvfs {path}")
+        done, _ = await asyncio.wait([asked], timeout=patience)
         if not done:
             raise TimedOut(f"{path} does not answer")
         try:
@@ -87,17 +95,3 @@ class HostClient:
         except (ValueError, LookupError, TypeError) as error:
             # The library takes these files to be as the kernel writes them.
             raise Malformed(f"{self._proc}: not as Linux writes it: {error}") from None
-
-
-def _in_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
-    """Run blocking work in a thread that does not keep the process alive when it hangs."""
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except (OSError, ValueError) as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return asyncio.wrap_future(future)

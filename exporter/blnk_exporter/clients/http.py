@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from ..errors import Malformed, Refused, TimedOut, Unreachable
+from . import tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,6 @@ class HttpReply:
     """What came back; ``body`` is None when it is longer than the limit."""
 
     status: int
-    content_type: str
     body: bytes | None
     elapsed_seconds: float
 
@@ -36,14 +36,13 @@ class HttpTarget:
         try:
             async with self._session.get(self._url + path, timeout=self._timeout, allow_redirects=False) as response:
                 body = await _read(response, self._response_bytes)
-                elapsed = time.monotonic() - started
-                return HttpReply(response.status, response.content_type, body, elapsed)
+                return HttpReply(response.status, body, time.monotonic() - started)
         except aiohttp.ClientConnectorCertificateError as error:
             raise Refused(f"the certificate is not trusted: {error.certificate_error}") from None
         except TimeoutError:
             raise TimedOut(f"no answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, OSError) as error:
-            raise Unreachable.because(error) from None
+            raise tls.failure(error) or Unreachable.because(error) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise Malformed(f"not an HTTP answer: {type(error).__name__}") from None
 
@@ -60,7 +59,13 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
 def open_session() -> aiohttp.ClientSession:
     """A session that remembers nothing: no cookies, no proxies of the environment, no connection kept."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0, ttl_dns_cache=None, use_dns_cache=False),
+        connector=aiohttp.TCPConnector(
+            force_close=True,
+            limit=0,
+            ttl_dns_cache=None,
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),  # it asks the loop, whose look-ups threads.py bounds
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "blnk-exporter", "Accept": "application/json", "Accept-Encoding": "identity"},
         auto_decompress=False,

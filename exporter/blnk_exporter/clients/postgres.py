@@ -2,32 +2,50 @@
 
 import asyncio
 import contextlib
-import os
 import ssl
 import struct
 import urllib.parse
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
-from ..errors import Locked, Malformed, ReadingError, Refused, TimedOut, Unreachable
+from ..errors import Locked, Malformed, ReadingError, Refused, TooDear, Unreachable
 from ..formats.dsn import PostgresDsn
+from . import tls
+from .turns import Turns
 
 # Asks whether the server would encrypt; every PostgreSQL answers one letter: https://www.postgresql.org/docs/16/protocol-flow.html
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+# Which options of libpq's the driver takes from a connection string; it would send others to the server as settings.
+_OPTIONS = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword", "sslnegotiation", "passfile"})
+_OPTIONS |= {"ssl_min_protocol_version", "ssl_max_protocol_version"}
+# A statement that has outlived statement_timeout by this much hangs with its server.
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class _Abandoned:
+    """A statement whose caller has left; the server works on until the moment given at the latest."""
+
+    statement: asyncio.Future[Any]
+    ends_at: float
 
 
 class PostgresClient:
     """Runs one statement at a time on one connection that is opened when it is first needed.
 
     The session is read-only by construction and gives up by itself: on a statement that takes too long, and
-    soon on a lock that another session holds.
+    soon on a lock that another session holds. A caller that leaves does not end its statement: whoever comes next
+    waits for its end first, so that at most one statement of ours is at work in the server.
     """
 
     def __init__(self, dsn: PostgresDsn, *, statement_timeout_seconds: float) -> None:
         self._dsn = dsn
         self._statement_timeout_seconds = statement_timeout_seconds
         self._connection: asyncpg.Connection | None = None
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
+        self._abandoned: _Abandoned | None = None
         self._refused: tuple[float, ReadingError] | None = None
         self._closed = False
 
@@ -36,25 +54,21 @@ class PostgresClient:
         """``host:port`` of the server."""
         return self._dsn.address
 
-    @property
-    def user(self) -> str | None:
-        """The role that the connection string names."""
-        return self._dsn.user
-
-    async def version(self) -> int:
+    async def version(self, *, background: bool = False) -> int:
         """The server's version as ``server_version_num`` counts it, without the minor part: 160000."""
         asked_at = asyncio.get_running_loop().time()
-        async with self._lock:
+        async with self._turns.take(background=background):
             connection = await self._connected(asked_at)
             return int(connection.get_server_version().major) * 10_000
 
-    async def fetch_text(self, sql: str, *arguments: str | None) -> str:
+    async def fetch_text(self, sql: str, *arguments: str | None, background: bool = False) -> str:
         """The one text value that the statement returns.
 
-        Raises Unreachable, Refused, TimedOut or Malformed; after Unreachable the connection is gone.
+        Raises Unreachable, Refused, TooDear, Locked or Malformed; after Unreachable the connection is gone.
         """
         asked_at = asyncio.get_running_loop().time()
-        async with self._lock:
+        async with self._turns.take(background=background):
+            await self._settle()
             reused = self._connection is not None
             try:
                 return await self._fetch(asked_at, sql, arguments)
@@ -64,30 +78,46 @@ class PostgresClient:
                     raise
                 return await self._fetch(asked_at, sql, arguments)
 
+    def background(self) -> "Background":
+        """The same server for those whose statements can wait until nobody else has one."""
+        return Background(self)
+
     async def close(self) -> None:
         """Drop the connection without waiting for the server's goodbye; whoever still waits gets Unreachable."""
         self._closed = True
         self._drop()
+        if self._abandoned:
+            await asyncio.wait([self._abandoned.statement])
+            self._abandoned = None
+
+    async def _settle(self) -> None:
+        """Wait for the end of a statement that was left alone, and no longer than it can last; its result is nobody's."""
+        if not self._abandoned:
+            return
+        statement, now = self._abandoned.statement, asyncio.get_running_loop().time()
+        await asyncio.wait([statement], timeout=max(0.0, self._abandoned.ends_at - now))
+        if not statement.done() or _is_fatal(statement.exception()):
+            self._drop()
+            await asyncio.wait([statement])
+        self._abandoned = None
 
     async def _fetch(self, asked_at: float, sql: str, arguments: tuple[str | None, ...]) -> str:
         connection = await self._connected(asked_at)
         statement = asyncio.ensure_future(connection.fetchval(sql, *arguments))
+        # Seen by us even where nobody comes to ask any more.
+        statement.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        ends_at = asyncio.get_running_loop().time() + self._statement_timeout_seconds + _GRACE_SECONDS
         try:
             value = await asyncio.shield(statement)
         except asyncio.CancelledError:
-            # The driver would open a second connection to cancel the statement, and a server that hangs would
-            # then collect them. Dropping ours is enough: statement_timeout ends what still runs there.
-            self._drop()
-            await asyncio.wait([statement])
-            statement.exception()
+            # To cancel it, the driver would open a second connection; to drop the connection would leave the server at
+            # work and the next scrape with a second session. statement_timeout ends it soon enough.
+            self._abandoned = _Abandoned(statement, ends_at)
             raise
-        except Exception as error:
-            failure = _translate(error)
-            if failure is None or isinstance(failure, Unreachable):
+        except Exception as error:  # noqa: BLE001 - the edge: whatever the driver raises ends here
+            if _is_fatal(error):
                 self._drop()
-            if failure is None:
-                raise
-            raise failure from None
+            raise _failure(error) from None
         if not isinstance(value, str):
             raise Malformed("a statement returned no text")
         return value
@@ -103,11 +133,10 @@ class PostgresClient:
             raise self._refused[1]
         try:
             self._connection = await self._connect()
-        except Exception as error:
-            failure = error if isinstance(error, ReadingError) else _translate(error)
-            if failure is None:
-                raise
-            self._refused = (asyncio.get_running_loop().time(), failure)
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = _login_failure(error, self._dsn)
+            if isinstance(failure, ReadingError):
+                self._refused = (asyncio.get_running_loop().time(), failure)
             raise failure from None
         self._refused = None
         return self._connection
@@ -116,19 +145,20 @@ class PostgresClient:
         if self._dsn.sslmode == "disable":
             for host, port in zip(self._dsn.hosts, self._dsn.ports, strict=True):
                 await _greet(host, port)
+        options = {key: value for key, value in self._dsn.tls.items() if key in _OPTIONS}
+        encryption: str | ssl.SSLContext = self._dsn.sslmode
+        if self._dsn.sslmode != "disable":
+            encryption = self._trust(options)
         milliseconds = str(int(self._statement_timeout_seconds * 1000))
-        authority = self._dsn.tls.get("sslrootcert", "system") if self._dsn.sslmode.startswith("verify") else "system"
-        if authority != "system" and not os.access(authority, os.R_OK):
-            raise Refused(f"the certificate file {authority} cannot be read")
         return await asyncpg.connect(
             # The driver takes TLS files only from a connection string; no secret but the key's passphrase is in this one.
-            dsn="postgresql://?" + urllib.parse.urlencode(self._dsn.tls) if self._dsn.tls else None,
+            dsn="postgresql://?" + urllib.parse.urlencode(options) if options else None,
             host=list(self._dsn.hosts),
             port=list(self._dsn.ports),
             user=self._dsn.user,
             password=self._dsn.password.get_secret_value() if self._dsn.password else None,
             database=self._dsn.database,
-            ssl=self._dsn.sslmode,
+            ssl=encryption,
             timeout=3600,  # the scrape's deadline is the true limit
             server_settings={
                 "application_name": "blnk_exporter",
@@ -142,10 +172,40 @@ class PostgresClient:
             },
         )
 
+    def _trust(self, options: dict[str, str]) -> str | ssl.SSLContext:
+        """What the driver is to make its TLS of: a mode, or a context where it does not know what libpq knows."""
+        authority = options.get("sslrootcert")
+        needed = self._dsn.sslmode.startswith("verify") and authority != "system"
+        tls.check_files(authority if needed else None, *map(options.get, ("sslcert", "sslkey", "sslcrl")))
+        if authority != "system":
+            return self._dsn.sslmode
+        del options["sslrootcert"]
+        return tls.system_trust(options)
+
     def _drop(self) -> None:
         if self._connection:
             self._connection.terminate()
             self._connection = None
+
+
+@dataclass(frozen=True)
+class Background:
+    """A PostgreSQL as the slow rooms see it."""
+
+    client: PostgresClient
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the server."""
+        return self.client.address
+
+    async def version(self) -> int:
+        """As the client's."""
+        return await self.client.version(background=True)
+
+    async def fetch_text(self, sql: str, *arguments: str | None) -> str:
+        """As the client's."""
+        return await self.client.fetch_text(sql, *arguments, background=True)
 
 
 async def _greet(host: str, port: int) -> None:
@@ -153,6 +213,7 @@ async def _greet(host: str, port: int) -> None:
 
     With TLS the driver begins with the same question. Without, it would believe whatever comes, and turn round for
     ever within one callback on a message that claims to be shorter than its own header: the whole process hangs.
+    The price is a second connection of one round trip, before a login, which is rare.
     """
     if host.startswith("/"):
         return
@@ -167,33 +228,68 @@ async def _greet(host: str, port: int) -> None:
             raise Malformed("the answer is not PostgreSQL's")
 
 
-def _translate(error: Exception) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
-    """The driver's failure in our words, None for what is not the driver's. The driver's texts hold no password."""
+def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PLR0911, PLR0912, C901 - one line per failure
+    """A failure before the first statement of ours; never in the other side's words, for it knows our password."""
     match error:
-        case ssl.SSLCertVerificationError():
-            return Refused(f"the server's certificate is not trusted: {error.verify_message}")
+        case asyncpg.InvalidPasswordError():
+            return Refused(f'password authentication failed for user "{dsn.user}"')
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return Refused(f'no entry in pg_hba.conf, or no right to log in, for user "{dsn.user}"')
+        case asyncpg.InvalidCatalogNameError():
+            return Refused(f'database "{dsn.database or dsn.user}" does not exist')
+        case asyncpg.InsufficientPrivilegeError():
+            return Refused(f'no right to connect to database "{dsn.database or dsn.user}"')
+        case asyncpg.TooManyConnectionsError():
+            return Refused("too many connections to the server, of this role or to this database")
+        case asyncpg.CannotConnectNowError():
+            return Refused("the server is starting, stopping or recovering")
+        case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
+            return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
+        case ConnectionError() if "rejected SSL upgrade" in str(error):
+            return Refused("the server does not offer TLS")
+        case asyncpg.InterfaceError() if "unsupported" in str(error):
+            return Refused("the server wants a way of logging in that the driver does not know")
+        case asyncpg.ClientConfigurationError():
+            return Refused(str(error))
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return Malformed("the answer is not PostgreSQL's")
+        case asyncpg.PostgresConnectionError() if error.sqlstate != "08P01":
+            return Unreachable("the connection was closed during the login")
+        case asyncpg.PostgresError():
+            return Refused(f"the server, or a pooler before it, refuses the login with SQLSTATE {error.sqlstate}")
+        case _:
+            return _failure(error)
+
+
+def _is_fatal(error: BaseException | None) -> bool:
+    """Whether the connection is of no more use: a statement's own failure leaves it whole."""
+    own = error is None or isinstance(error, asyncpg.PostgresError)
+    return not own or isinstance(
+        error, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | asyncpg.CrashShutdownError
+    )
+
+
+def _failure(error: BaseException) -> Exception:  # noqa: PLR0911 - one line per failure
+    """The driver's failure in our words; of what we do not know the kind alone, since its text may hold anything."""
+    match error:
+        case ReadingError():
+            return error
         case asyncpg.LockNotAvailableError():
             return Locked(f"{error}")
         case asyncpg.QueryCanceledError():
-            return TimedOut(f"{error}")
-        case (
-            asyncpg.InvalidAuthorizationSpecificationError()
-            | asyncpg.InsufficientPrivilegeError()
-            | asyncpg.InvalidCatalogNameError()
-            | asyncpg.TooManyConnectionsError()
-            | asyncpg.CannotConnectNowError()
-        ):
+            return TooDear(f"{error}")
+        case asyncpg.InsufficientPrivilegeError():
             return Refused(f"{error}")
-        case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
-            return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
-            return Unreachable.because(error)
-        case asyncpg.ClientConfigurationError():
-            return Refused(f"{error}")
-        # The latter is the driver's state once the server has said goodbye and before the socket is closed.
+            return tls.failure(error) or Unreachable.because(error)
+        # The driver's state once the server has said goodbye and before the socket is closed.
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Unreachable(f"{error}")
         case asyncpg.PostgresError():
             return Malformed(f"{error}")
+        case UnicodeEncodeError():
+            return Refused("the login is not UTF-8 text")
+        case BufferError() | LookupError() | TypeError() | AttributeError() | ValueError() | AssertionError():
+            return Malformed("the answer is not PostgreSQL's")
         case _:
-            return None
+            return RuntimeError(type(error).__name__)

@@ -1,8 +1,6 @@
 """One connection to Redis or Valkey on which all collectors of a scrape share their round trips."""
 
 import asyncio
-import os
-import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +9,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 
 from ..errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import RedisDsn
+from . import tls
+from .redis_reply import checked
 
 Command = tuple[str | bytes | int | float, ...]
 Reply = Any
@@ -90,10 +90,12 @@ class RedisClient:
         """Carry one batch there and back; a failure is delivered to every caller of the batch."""
         try:
             replies = iter(await self._round_trip([command for commands, _ in batch for command in commands]))
-        except ReadingError as error:
+        except Exception as error:  # noqa: BLE001 - a defect is the callers', who report it; nobody awaits this task
+            # What is not translated may hold a piece of what was sent, a password for one: only its kind goes on.
+            failure = error if isinstance(error, ReadingError) else RuntimeError(type(error).__name__)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(failure)
             return
         for commands, future in batch:
             mine = [next(replies) for _ in commands]
@@ -117,7 +119,7 @@ class RedisClient:
             # So that CLIENT LIST on the server names us; where an ACL forbids it, that is no loss.
             named: list[Command] = [("CLIENT", "SETNAME", "blnk_exporter")] if fresh else []
             await connection.send_packed_command(b"".join(connection.pack_commands([*named, *commands])))
-            replies = [await _reply(connection) for _ in [*named, *commands]]
+            replies = [checked(command, await _reply(connection)) for command in [*named, *commands]]
             return replies[len(named) :]
         except BaseException as error:
             await self._drop()
@@ -130,9 +132,12 @@ class RedisClient:
         connection = _connection(self._dsn)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
+        except BaseException as error:
             await connection.disconnect(nowait=True)
-            raise
+            failure = _translate_login(error)
+            if failure is None:
+                raise
+            raise failure from None
         return connection
 
     async def _drop(self) -> None:
@@ -163,8 +168,7 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         return UnixDomainSocketConnection(path=dsn.path, **common)
     if not dsn.tls:
         return Connection(host=dsn.host, port=dsn.port, **common)
-    if dsn.ca_file and not os.access(dsn.ca_file, os.R_OK):
-        raise Refused(f"the certificate file {dsn.ca_file} cannot be read")
+    tls.check_files(dsn.ca_file)
     return SSLConnection(
         host=dsn.host,
         port=dsn.port,
@@ -184,26 +188,62 @@ async def _reply(connection: AbstractConnection) -> Reply:
     except foreign.BusyLoadingError:
         # INFO and TIME are answered meanwhile.
         return Refused("Redis is loading its data set")
+    except foreign.MasterDownError:
+        return Refused("this replica has lost its primary and does not serve what it holds")
+    except (foreign.AskError, foreign.TryAgainError, foreign.ClusterDownError, foreign.ClusterCrossSlotError):
+        return Refused("this is a node of a Redis Cluster that does not serve all keys")
     except foreign.ResponseError as error:
-        text = str(error)
-        return Refused(text) if text.startswith(("unknown command", "unknown subcommand")) else Malformed(text)
+        # Behind these words stands what was sent.
+        text = str(error).partition(", with args")[0]
+        return Refused(text) if text.startswith(_REFUSALS) else Malformed(text)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # The driver takes some errors and types apart that only look like Redis'.
+        raise foreign.InvalidResponse from None
+
+
+_REFUSALS = ("unknown command", "unknown subcommand", "BUSY ", "DENIED ", "MISCONF ", "UNKILLABLE ")
+
+
+def _translate_login(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
+    """A failure before the first command of ours; never in the server's words, for it may repeat what it was sent."""
+    text = str(error)
+    match error:
+        case foreign.NoPermissionError():
+            return Refused("Redis refuses the login: the user may not choose the database")
+        case foreign.AuthenticationError() | foreign.AuthorizationError():
+            return Refused("Redis refuses the login: wrong user name or password")
+        case foreign.ResponseError() if text.startswith("unknown command"):
+            return Refused("Redis refuses the login: it does not know the command AUTH or SELECT")
+        case foreign.ResponseError() if "index" in text:
+            return Refused("Redis has no database of that index")
+        case foreign.ResponseError() if text.startswith("DENIED"):
+            return Refused("Redis is in protected mode and serves its own machine only")
+        case foreign.ResponseError():
+            return Refused("Redis refuses the login")
+        case foreign.ConnectionError() if text == "max number of clients reached":
+            return Refused("Redis has too many clients")
+        case ValueError() | LookupError() | TypeError() | AttributeError():
+            # Ours when it is about letters, the server's otherwise.
+            ours = isinstance(error, UnicodeEncodeError)
+            return Refused("the login is not UTF-8 text") if ours else Malformed("not the Redis protocol")
+        case _:
+            return _translate(error)
 
 
 def _translate(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
     """The driver's failure in our words, None for what is not the driver's."""
     match error:
-        case foreign.AuthenticationError() | foreign.AuthorizationError() | foreign.NoPermissionError():
-            return Refused(f"Redis refuses the login: {error}")
+        case ReadingError():
+            return error
+        case foreign.AuthenticationError() | foreign.AuthorizationError():
+            return Refused("Redis refuses the login: it wants a password")
         case foreign.BusyLoadingError():
             return Refused("Redis is loading its data set")
         case foreign.InvalidResponse() | foreign.ResponseError():
-            return Malformed(f"not the Redis protocol: {error}")
+            return Malformed("not the Redis protocol")
         case foreign.TimeoutError():
-            return TimedOut(str(error))
+            return TimedOut("no answer in time")
         case foreign.ConnectionError() | OSError():
-            cause = error.__context__
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return Refused(f"the server's certificate is not trusted: {cause.verify_message}")
-            return Unreachable.because(error)
+            return tls.failure(error) or Unreachable.because(error)
         case _:
             return None

@@ -30,11 +30,13 @@ def _postgres(clients: Clients) -> Sequence[Source]:
 
 def _tables(clients: Clients) -> Sequence[Source]:
     # The first server only: a replica has the same tables, and statistics of its own that are not Blnk's.
-    return _postgres(clients)[:1]
+    return [TableReader(client.background(), blnk_role=clients.settings.blnk_role) for client in clients.postgres[:1]]
 
 
 def _statements(clients: Clients) -> Sequence[Source]:
-    return [statements.StatementsSource(client, clients.settings.blnk_role) for client in clients.postgres[:1]]
+    return [
+        statements.StatementsSource(client.background(), clients.settings.blnk_role) for client in clients.postgres[:1]
+    ]
 
 
 def _stores(clients: Clients) -> Sequence[Any]:

@@ -93,3 +93,10 @@ def unique(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) != len(values):
         raise ValueError("holds the same entry twice")
     return values
+
+
+def unique_address(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse URLs that differ in their scheme alone: both would be measured under one address."""
+    if len({url.partition("://")[2] for url in urls}) != len(urls):
+        raise ValueError("holds one address with http:// and with https://")
+    return urls

@@ -136,9 +136,7 @@ def _headers(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    # Bytes that are not UTF-8 come as lone surrogates, which nothing beyond can carry.
-    if origin.SURROGATE.search(text):
-        raise ValueError("is not UTF-8 text")
+    origin.check_text(text)
     return text
 
 

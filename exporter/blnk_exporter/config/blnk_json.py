@@ -156,7 +156,9 @@ def _assign_leaf(key: Field, value: Any, decoded: Decoded) -> None:
 def _convert(key: Field, value: Any) -> Any:
     match key.kind:
         case "text" | "secret" if isinstance(value, str) and not isinstance(value, Number):
-            return origin.SURROGATE.sub("\ufffd", value)
+            text = origin.SURROGATE.sub("\ufffd", value)
+            origin.check_text(text)
+            return text
         case "text" | "secret":
             raise ValueError("must be a JSON string")
         case "bool" if isinstance(value, bool):

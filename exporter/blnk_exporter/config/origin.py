@@ -36,6 +36,15 @@ class EffectiveValue:
     origin: str
 
 
+def check_text(text: str) -> None:
+    """Refuse what no protocol of ours can carry; raises ValueError without the text, which may be a secret."""
+    # Bytes of a variable that are not UTF-8 come as lone surrogates; YAML and JSON can spell them out.
+    if SURROGATE.search(text):
+        raise ValueError("is not UTF-8 text")
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+
+
 def printable(text: str) -> str:
     """Make a text fit for a terminal: nothing in it moves the cursor or cannot be encoded."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -67,9 +67,12 @@ def read(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file: s
     for layer in layers:
         reading.given |= layer
     for path, entry in list(reading.given.items()):
+        if not _is_text(path, entry, reading):
+            continue
         if isinstance(entry.value, _SecretFile):
             _resolve(path, entry, files=files, reading=reading)
     _validate(reading)
+    _check_timeouts(reading)
     return reading
 
 
@@ -102,6 +105,11 @@ def _layer(keys: _Keys, faults: list[Fault]) -> Layer:
 def _file_keys(config_file: str | None, environ: Mapping[str, str], files: Files, faults: list[Fault]) -> _Keys:
     named = config_file or environ.get(CONFIG_FILE)
     name = named or "exporter.yml"
+    try:
+        origin.check_text(name)
+    except ValueError as error:
+        faults.append(Fault("--config.file" if config_file else CONFIG_FILE, str(error)))
+        return
     if not named and not files.exists(name):
         return
     try:
@@ -155,6 +163,21 @@ def _nearest(name: str, known: Mapping[str, str]) -> str:
     return f"; the nearest is {near[0]}" if near else ""
 
 
+def _is_text(path: str, entry: Entry, reading: Reading) -> bool:
+    """Refuse a value with a text in it that cannot be sent or shown."""
+    value = entry.value.name if isinstance(entry.value, _SecretFile) else entry.value
+    try:
+        for text in value if isinstance(value, list | tuple) else [value]:
+            origin.check_text(str(text))
+    except ValueError as error:
+        # The value may be part of the place where a file is named.
+        reading.faults.append(Fault(entry.origin.where, str(error)))
+        reading.broken.add(path)
+        del reading.given[path]
+        return False
+    return True
+
+
 def _resolve(path: str, entry: Entry, *, files: Files, reading: Reading) -> None:
     try:
         reading.given[path] = Entry(files.secret(entry.value.name), entry.origin)
@@ -178,6 +201,21 @@ def _validate(reading: Reading) -> None:
         reading.broken.add(path)
     reading.given = {path: entry for path, entry in reading.given.items() if path not in reading.broken}
     reading.own = Own.model_validate(_nested(reading.given))
+
+
+def _check_timeouts(reading: Reading) -> None:
+    """A statement must not outlive the scrape that asked for it; where nobody said how long it may take, it follows."""
+    limits = reading.own.limits
+    scrape, statement = limits.scrape_timeout_seconds, limits.statement_timeout_seconds
+    if statement <= scrape:
+        return
+    path = "limits.statement_timeout_seconds"
+    if path in reading.given:
+        what = f"is {statement:g}, longer than limits.scrape_timeout_seconds, which is {scrape:g}"
+        reading.faults.append(Fault(reading.origin(path).where, what))
+        return
+    shorter = limits.model_copy(update={"statement_timeout_seconds": max(0.01, scrape)})
+    reading.own = reading.own.model_copy(update={"limits": shorter})
 
 
 def _nested(layer: Layer) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core.core_schema import ValidationInfo
 
 from ..formats.dsn import PostgresDsn, RedisDsn
-from .address import absolute, http_url, listen, release, route, split_dsns, split_list, unique
+from .address import absolute, http_url, listen, release, route, split_dsns, split_list, unique, unique_address
 
 
 def _lower(value: object) -> object:
@@ -20,7 +20,10 @@ def _listen(text: str) -> str:
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 HttpUrls = Annotated[
-    tuple[Annotated[str, AfterValidator(http_url)], ...], BeforeValidator(split_list), AfterValidator(unique)
+    tuple[Annotated[str, AfterValidator(http_url)], ...],
+    BeforeValidator(split_list),
+    AfterValidator(unique),
+    AfterValidator(unique_address),
 ]
 Paths = Annotated[
     tuple[Annotated[str, AfterValidator(absolute)], ...], BeforeValidator(split_list), AfterValidator(unique)
@@ -95,7 +98,7 @@ class Limits(Model):
     scrape_timeout_seconds: Seconds = 9.5
     scrape_timeout_margin_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.5
     health_timeout_seconds: Seconds = 5.0
-    statement_timeout_seconds: Seconds = 5.0
+    statement_timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5.0
     slow_interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 60.0
     response_bytes: Annotated[int, Field(ge=64, le=16_777_216)] = 65_536
     queues: Annotated[int, Field(ge=1, le=10_000)] = 1000

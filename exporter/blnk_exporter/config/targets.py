@@ -27,6 +27,10 @@ def resolve(resolution: Resolution) -> Settings:
     found = settings.servers or settings.workers or settings.postgres or settings.redis
     if not found and not resolution.is_faulty:
         resolution.faults.append(Fault("configuration", _NOTHING))
+    limit = settings.own.limits.queues
+    if len(settings.queues) > limit:
+        what = f"is {limit}, but Blnk's configuration implies {len(settings.queues)} queues"
+        resolution.fault(resolution.own.origin("limits.queues"), what)
     if settings.queues:
         resolution.target("queues", _span(settings.queues), origin.derived("Blnk queue.*"))
     elif settings.redis:

@@ -118,15 +118,20 @@ def parse_postgres(text: str, *, default_sslmode: str) -> PostgresDsn:
         user=values.get("user") or None,
         password=SecretStr(values["password"]) if values.get("password") else None,
         database=values.get("dbname") or None,
-        sslmode="disable" if sockets_only else _sslmode(values.get("sslmode") or default_sslmode),
+        sslmode="disable" if sockets_only else _sslmode(values, default_sslmode),
         tls={key: values[key] for key in sorted(_TLS & values.keys()) if values[key]},
         notes=tuple(_notes(values)),
     )
 
 
-def _sslmode(mode: str) -> str:
+def _sslmode(values: dict[str, str], default: str) -> str:
+    """Read the mode; the system's authorities vouch for anybody, so libpq takes them for nothing but verify-full."""
+    system = values.get("sslrootcert") == "system"
+    mode = values.get("sslmode") or ("verify-full" if system else default)
     if mode not in _SSLMODES:
         raise DsnError(f"has an sslmode that does not exist: it is one of {', '.join(_SSLMODES)}")
+    if system and mode != "verify-full":
+        raise DsnError("has sslrootcert=system, which needs sslmode=verify-full")
     return mode
 
 
@@ -227,6 +232,8 @@ def _notes(values: dict[str, str]) -> list[str]:
     notes = []
     if values.get("host") and values.get("hostaddr"):
         notes.append("hostaddr is ignored because host is given too.")
+    if values.get("sslcrldir"):
+        notes.append("sslcrldir is not read: revoked certificates are known from the file of sslcrl alone.")
     for key in values.keys() - _KNOWN:
         # The unknown name is not repeated: it may be a piece of a password that was not quoted.
         near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.75)
