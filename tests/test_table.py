@@ -145,13 +145,41 @@ async def test_these_failures_are_not(error: ReadingError) -> None:
 
 
 async def test_a_server_that_gives_nothing_is_a_failure_and_asked_anew() -> None:
-    """Every fact refused is no reading; the next scrape asks for all of them in one statement."""
-    database = Script(lambda _: Refused("no"))
-    reader = TableReader(database)
-    for now in (0.0, 1.0):
+    """Every fact refused is no reading; from then on one statement asks for all, until it is time to look again."""
+    failure: list[ReadingError] = [Refused("no")]
+    database = Script(lambda _: failure[0] if failure else None)
+    reader = TableReader(database, retry_seconds=300)
+    for now in (0.0, 1.0, 299.0, 300.0):
         with pytest.raises(Refused, match="no"):
             await reader.read(SCRIPTED, now=now)
-    assert database.asked == [["good", "bad", "other"], ["good"], ["bad"], ["other"]] * 2
+    whole, singly = [["good", "bad", "other"]], [["good"], ["bad"], ["other"]]
+    assert database.asked == [*whole, *singly, *whole, *whole, *whole, *singly]
+    # Another kind of failure is another culprit; a success ends the wait.
+    failure[0] = Malformed("odd")
+    with pytest.raises(Malformed):
+        await reader.read(SCRIPTED, now=301.0)
+    assert database.asked[-3:] == singly
+    failure.clear()
+    assert sorted((await reader.read(SCRIPTED, now=302.0))[0]) == ["bad", "good", "other"]
+    failure.append(Malformed("odd"))
+    with pytest.raises(Malformed):
+        await reader.read(SCRIPTED, now=303.0)
+    assert database.asked[-4:] == [*whole, *singly]
+
+
+async def test_a_lock_is_not_remembered() -> None:
+    """A migration of a second must not cost a fact five minutes; all but locked is nothing given all the same."""
+    locked: set[str] = {"bad"}
+    database = Script(lambda names: Locked("held") if locked & set(names) else None)
+    reader = TableReader(database, retry_seconds=300)
+    _, gaps = await reader.read(SCRIPTED, now=0.0)
+    assert [(gap.fact, gap.reason) for gap in gaps] == [("bad", "timeout")]
+    locked.clear()
+    rows, gaps = await reader.read(SCRIPTED, now=1.0)
+    assert (sorted(rows), gaps) == (["bad", "good", "other"], ())
+    locked.update(("good", "bad", "other"))
+    with pytest.raises(Locked):
+        await reader.read(SCRIPTED, now=2.0)
 
 
 async def test_a_timeout_while_looking_ends_the_looking() -> None:
@@ -190,6 +218,29 @@ async def test_real_refusals_on_a_real_server(postgres: Database, client: Postgr
     assert "pg_authid" in details["forbidden"]
     assert "nosuchcolumn" in details["broken"]
     assert "lacks n" in details["lacking"]
+
+
+@pytest.mark.sandbox
+async def test_a_server_that_refuses_all_is_not_asked_for_each_again_and_again(postgres: Database) -> None:
+    """One statement a scrape, until it is time to look into each."""
+    async with postgres_client(postgres.dsn("plain")) as client:
+        reader = TableReader(client, retry_seconds=300)
+        for now, statements in ((0.0, 3), (1.0, 1), (2.0, 1), (301.0, 3)):
+            before = postgres.log()
+            with pytest.raises(Malformed, match="nosuchcolumn"):
+                await reader.read((BROKEN, FORBIDDEN), now=now)
+            assert postgres.log()[len(before) :].count("plain@blnk ERROR") == statements
+
+
+@pytest.mark.sandbox
+async def test_what_a_row_cannot_tell_is_a_gap(client: PostgresClient) -> None:
+    """In the row's words, once, beside what it does tell."""
+    half = table(
+        "half", "SELECT 1 AS n, NULL AS gap UNION ALL SELECT NULL, 'not the other half' FROM generate_series(1, 2)"
+    )
+    rows, gaps = await TableReader(client).read((half, GOOD), now=0.0)
+    assert [(gap.fact, gap.reason, gap.detail) for gap in gaps] == [("half", "refused", "not the other half")]
+    assert list(half.samples(rows["half"], "h:1")) == [Sample(NUMBER, ("h:1",), 1.0)]
 
 
 @pytest.mark.sandbox

@@ -40,7 +40,7 @@ class Table:
     ``sql`` maps the first server version that a text is for to the text; a server older than all of them does not
     have the fact. ``$1`` in a text is the name of Blnk's role. ``states`` are columns with a closed set of values:
     one series per value, 1 for the true one. ``needs`` is a predefined role without which the server shows only
-    part of the truth.
+    part of the truth. A column ``gap`` is no metric: where it is not NULL, it says in words what its row cannot tell.
     """
 
     name: str
@@ -81,7 +81,9 @@ class TableReader:
     """Reads tables of one server with one statement, and one fact less where the server refuses one.
 
     When the whole statement fails, each fact is asked for alone, once; what the server refused is then left out
-    for ``retry_seconds``, so that ordinary scrapes stay at one statement.
+    for ``retry_seconds``, so that ordinary scrapes stay at one statement. A lock is soon gone, so what it held is
+    asked for again by the next reading. Where nothing at all was given, the facts are not asked for one by one
+    again for as long: until then a reading is one statement, and the first that succeeds ends the wait.
     """
 
     def __init__(self, database: Database, *, blnk_role: str | None = None, retry_seconds: float = 300.0) -> None:
@@ -90,6 +92,7 @@ class TableReader:
         self._blnk_role = blnk_role
         self._retry_seconds = retry_seconds
         self._refused: dict[str, tuple[float, Gap]] = {}
+        self._nothing: tuple[float, type[ReadingError]] | None = None
 
     async def read(self, tables: Iterable[Table], *, now: float) -> tuple[Rows, tuple[Gap, ...]]:
         """Rows by table name, and a gap for each fact that could not be had. ``now`` is a monotonic clock's seconds.
@@ -103,7 +106,10 @@ class TableReader:
         try:
             rows, gaps = await self._fetch(asked, version)
         except (Refused, Malformed, Locked) as error:
+            if self._nothing and now < self._nothing[0] and type(error) is self._nothing[1]:
+                raise
             rows, gaps = await self._one_by_one(asked, version, error, now)
+        self._nothing = None
         return rows, (*gaps, *(gap for name, (_, gap) in self._refused.items() if name in wanted))
 
     async def _fetch(self, tables: Sequence[Table], version: int) -> tuple[Rows, list[Gap]]:
@@ -115,24 +121,29 @@ class TableReader:
             else:
                 rows[table.name] = answer[table.name] or []
                 table.check(rows[table.name])
-        return rows, gaps
+                gaps += [Gap(table.name, Refused.reason, row["gap"]) for row in rows[table.name] if row.get("gap")]
+        return rows, list(Gap.once_each(gaps))
 
     async def _one_by_one(
         self, tables: Sequence[Table], version: int, error: ReadingError, now: float
     ) -> tuple[Rows, list[Gap]]:
         rows: dict[str, Sequence[Row]] = {}
         gaps: list[Gap] = []
+        answered = False
         for table in tables:
             try:
                 some_rows, some_gaps = await self._fetch([table], version)
-            except (Refused, Malformed, Locked) as refusal:
+            except (Refused, Malformed) as refusal:
                 self._refused[table.name] = (now + self._retry_seconds, _gap(table, refusal))
-                error = refusal
+            except Locked as held:
+                gaps.append(_gap(table, held))
             else:
+                answered = True
                 rows |= some_rows
                 gaps += some_gaps
-        if not rows and not gaps:
+        if not answered:
             self._refused.clear()
+            self._nothing = (now + self._retry_seconds, type(error))
             raise error
         return rows, gaps
 

@@ -1,53 +1,31 @@
 """PostgreSQL itself: every fact on every version, on a primary with a standby and slots, and without the rights."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from blnk_exporter.collector import Result
 from blnk_exporter.collectors.postgres import COLLECTOR, TABLES, PostgresReading
 from blnk_exporter.errors import Unreachable
-from blnk_exporter.postgres_facts import sessions, settings
-from blnk_exporter.sandbox.postgres import PostgresServer
+from blnk_exporter.postgres_facts import sessions
 from blnk_exporter.table import TableReader
 
 from ..conftest import PASSWORD, Database, postgres_client, until_true
-from .conftest import Page, Somewhere, page, read_page, unseen
+from .conftest import Somewhere, page, unseen
+from .postgres_page import NOT_HERE, bare, gaps_of, page_of
 
-# What no server here shows, and why.
-NOT_HERE = {
-    "blnk_postgres_checksum_failures_total": "initdb here makes clusters without checksums before version 18",
-    "blnk_postgres_statistics_reset_timestamp_seconds": "absent until somebody resets the counters",
-    "blnk_postgres_oldest_xmin_age_transactions": "only while something holds it back; see the test of sessions",
-    "blnk_postgres_slot_safe_bytes": "only with max_slot_wal_keep_size",
-    "blnk_postgres_last_archived_timestamp_seconds": "archive_mode needs a restart of its own; see the archiver's test",
-    "blnk_postgres_last_archive_failure_timestamp_seconds": "the same",
-    "blnk_postgres_archiver_working": "the same",
-}
 REPLICATION = {metric.name for metric in COLLECTOR.metrics if "standby_" in metric.name or "_slot_" in metric.name}
 REPLICA = {metric.name for metric in COLLECTOR.metrics if metric.name.startswith("blnk_postgres_replica_")}
 
 
-async def page_of(server: Database, user: str = "exporter", **fields: object) -> Page:
-    """One reading by a role, without the label of the address."""
-    async with postgres_client(server.dsn(user, **fields)) as client:
-        return _bare(await read_page(COLLECTOR, TableReader(client, blnk_role="blnk")))
-
-
-def _bare(found: Page) -> Page:
-    return {name: {labels[1:]: value for labels, value in series.items()} for name, series in found.items()}
-
-
 def test_samples_of_rows() -> None:
     """Facts become series with the address first; a server that is gone is down and no more."""
-    reading = PostgresReading(rows={"standby_count": [{"streaming": 2}], "wal": []})
+    reading = PostgresReading(rows={"standby_count": [{"standbys": 3, "streaming": 2}], "wal": []})
     results = [Result(Somewhere("a:1"), reading), Result(Somewhere("b:2"), failure=Unreachable("gone"))]
     assert page(COLLECTOR.samples(results)) == {
         "blnk_postgres_up": {("a:1",): 1, ("b:2",): 0},
+        "blnk_postgres_standbys": {("a:1",): 3},
         "blnk_postgres_standbys_streaming": {("a:1",): 2},
     }
 
@@ -63,7 +41,7 @@ async def test_every_version_tells_every_fact_in_one_statement(each_postgres: Da
         assert each_postgres.executed(before) == 1
         assert reading.gaps == ()
         assert set(reading.rows) == {table.name for table in TABLES}
-        found = _bare(page(COLLECTOR.samples([Result(reader, reading)])))
+        found = bare(page(COLLECTOR.samples([Result(reader, reading)])))
     assert unseen(COLLECTOR, found) <= set(NOT_HERE) | REPLICATION | REPLICA
     assert found["blnk_postgres_up"] == {(): 1}
     assert found["blnk_postgres_version"][()] // 10_000 == each_postgres.version
@@ -92,16 +70,6 @@ async def test_values_agree_with_the_servers_own(each_postgres: Database) -> Non
     assert found["blnk_postgres_password_encryption"] == {("md5",): 0, ("scram-sha-256",): 1}
     assert found["blnk_postgres_listens_everywhere"] == {(): 0}
     assert found["blnk_postgres_archive_configured"] == {(): 0}
-    assert ("log_min_duration_statement",) not in found["blnk_postgres_setting_seconds"]
-
-
-@pytest.mark.sandbox
-async def test_every_setting_exists_on_every_version(each_postgres: Database) -> None:
-    """A name with a slip of the pen would be silently absent."""
-    wanted = {*settings.BYTES, *settings.SECONDS, *settings.NUMBERS, *settings.SWITCHES}
-    async with each_postgres.admin() as admin:
-        known = {row["name"] for row in await admin.fetch("SELECT name FROM pg_settings")}
-    assert wanted - known == set()
 
 
 @pytest.mark.sandbox
@@ -172,14 +140,53 @@ async def test_a_role_without_pg_monitor_gets_gaps_and_no_lies(each_postgres: Da
 
 @pytest.mark.sandbox
 async def test_blnks_role_is_judged(postgres: Database) -> None:
-    """A superuser is more than a ledger needs; no name given is not known."""
-    found = await page_of(postgres)
+    """A superuser is more than a ledger needs."""
+    found, owner = await page_of(postgres), await page_of(postgres, blnk_role="postgres")
     assert set(found["blnk_postgres_blnk_role_privilege"].values()) == {0}
-    async with postgres_client(postgres.dsn()) as client:
-        owner = _bare(await read_page(COLLECTOR, TableReader(client, blnk_role="postgres")))
-        nobody = _bare(await read_page(COLLECTOR, TableReader(client, blnk_role=None)))
     assert owner["blnk_postgres_blnk_role_privilege"][("superuser",)] == 1
-    assert "blnk_postgres_blnk_role_privilege" not in nobody
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [(None, "Blnk's role is not known: give blnk.json or"), ("o'blnk", "there is no role 'o''blnk' on this server")],
+)
+async def test_without_blnks_role_nothing_is_said_of_blnk(
+    each_postgres: Database, role: str | None, words: str
+) -> None:
+    """Its sessions are somebody's all the same; none of Blnk's would be a pool that is gone."""
+    server = each_postgres.server
+    blnk = await asyncpg.connect(
+        host=server.host, port=server.port, user="blnk", password=PASSWORD, database="blnk", ssl=False
+    )
+    try:
+        await blnk.execute("BEGIN; SELECT txid_current()")
+        found = await page_of(each_postgres, blnk_role=role)
+    finally:
+        await blnk.close()
+    for metric in (*sessions.CONNECTIONS.metrics, *sessions.ACTIVITY.metrics):
+        assert {labels[0] for labels in found[metric.name]} == {"exporter", "other"}
+    assert found["blnk_postgres_connections"][("other", "idle in transaction")] == 1
+    assert found["blnk_postgres_longest_transaction_seconds"][("other",)] > 0
+    assert "blnk_postgres_blnk_role_privilege" not in found
+    gaps = await gaps_of(each_postgres, blnk_role=role)
+    assert list(gaps) == ["blnk_role"]
+    assert gaps["blnk_role"].startswith(words)
+
+
+@pytest.mark.sandbox
+async def test_a_database_that_lets_nobody_in_ages_too(postgres: Database) -> None:
+    """template0 is frozen by nobody but autovacuum, and stops the server like any other."""
+    async with postgres.admin() as admin:
+        for _ in range(50):
+            await admin.execute("SELECT txid_current()")
+        for row in await admin.fetch("SELECT datname FROM pg_database WHERE datallowconn"):
+            async with postgres.admin(row["datname"]) as here:
+                await here.execute("VACUUM FREEZE")
+        oldest = "SELECT max(age(datfrozenxid)) FROM pg_database WHERE datallowconn = $1"
+        closed, opened = await admin.fetchval(oldest, False), await admin.fetchval(oldest, True)
+    assert closed > opened
+    assert (await page_of(postgres))["blnk_postgres_oldest_transaction_id_age"][()] >= closed
 
 
 @pytest.mark.sandbox
@@ -191,90 +198,3 @@ async def test_tls_in_use_is_told(postgres_tls: Database) -> None:
         {(): 1},
     )
     assert encrypted["blnk_postgres_setting_on"][("ssl",)] == 1
-
-
-@pytest_asyncio.fixture
-async def standby(each_postgres: Database, tmp_path: Path) -> AsyncIterator[Database]:
-    """A hot standby that follows through a slot, and a slot that nobody reads."""
-    server = await PostgresServer.start_replica(tmp_path, each_postgres.server, slot="follower")
-    async with each_postgres.admin() as admin:
-        await admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
-        try:
-            streams = (
-                "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL"
-            )
-            await until_true(lambda: admin.fetchval(streams))
-            # One write after the start, so that there is a transaction to have replayed.
-            await admin.execute("CREATE TABLE written (n int); DROP TABLE written")
-            caught_up = "SELECT count(*) = 1 FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()"
-            await until_true(lambda: admin.fetchval(caught_up))
-            yield Database(server, each_postgres.version, each_postgres.statements, each_postgres.tls)
-        finally:
-            await server.stop()
-            gone = "SELECT NOT bool_or(active) FROM pg_replication_slots"
-            await until_true(lambda: admin.fetchval(gone))
-            await admin.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
-
-
-@pytest.mark.sandbox
-async def test_a_primary_its_standby_and_their_slots(each_postgres: Database, standby: Database) -> None:
-    """Both ends of the replication tell their half; what no server here shows is listed with its reason."""
-    primary, replica = await page_of(each_postgres), await page_of(standby)
-    assert primary["blnk_postgres_standbys_streaming"] == {(): 1}
-    assert primary["blnk_postgres_standby_streaming"] == {("walreceiver",): 1}
-    assert primary["blnk_postgres_standby_synchronous"] == {("walreceiver",): 0}
-    assert primary["blnk_postgres_standby_replay_lag_bytes"][("walreceiver",)] >= 0
-    assert primary["blnk_postgres_slot_active"] == {("follower",): 1, ("forgotten",): 0}
-    assert primary["blnk_postgres_slot_retained_bytes"][("forgotten",)] > 0
-    assert primary["blnk_postgres_slot_wal_status"][("forgotten", "reserved")] == 1
-    assert (replica["blnk_postgres_in_recovery"], replica["blnk_postgres_replica_streaming"]) == ({(): 1}, {(): 1})
-    assert replica["blnk_postgres_replica_lag_seconds"] == {(): 0}
-    assert replica["blnk_postgres_replica_unapplied_bytes"] == {(): 0}
-    assert replica["blnk_postgres_replica_replay_paused"] == {(): 0}
-    assert replica["blnk_postgres_standbys_streaming"] == {(): 0}
-    assert REPLICA & set(primary) == set()
-    # How late writes were is told only while there are some.
-    momentary = {f"blnk_postgres_standby_{what}_lag_seconds" for what in ("write", "flush", "replay")}
-    assert unseen(COLLECTOR, primary, replica) <= set(NOT_HERE) | momentary
-
-
-@pytest.mark.sandbox
-async def test_a_standby_that_lost_its_primary_is_not_up_to_date(each_postgres: Database, standby: Database) -> None:
-    """All that it received is applied, and yet it falls behind with every second: a lag of 0 would be the lie."""
-    async with standby.admin() as admin:
-        await admin.execute("ALTER SYSTEM SET primary_conninfo = ''")
-        await admin.execute("SELECT pg_reload_conf()")
-        await until_true(lambda: admin.fetchval("SELECT count(*) = 0 FROM pg_stat_wal_receiver"))
-        await admin.execute("SELECT pg_wal_replay_pause()")
-        found = await page_of(standby)
-        await admin.execute("SELECT pg_wal_replay_resume()")
-    assert found["blnk_postgres_replica_streaming"] == {(): 0}
-    assert found["blnk_postgres_replica_lag_seconds"][()] > 0
-    assert found["blnk_postgres_replica_replay_paused"] == {(): 1}
-
-
-@pytest.mark.sandbox
-async def test_archiving_slot_limits_and_reset_counters(tmp_path: Path) -> None:
-    """The rest of the facts, on a server that is set up to have them: one failure to archive, then one success."""
-    options = {"archive_mode": "on", "archive_command": "test -e ../allowed", "max_slot_wal_keep_size": "64MB"}
-    server = await PostgresServer.start(tmp_path, settings=options)
-    database = Database(server, 16, statements=False, tls=False)
-    try:
-        async with database.admin("postgres") as admin:
-            await admin.execute(
-                "SELECT pg_stat_reset(), pg_create_physical_replication_slot('s', true), pg_switch_wal()"
-            )
-            await until_true(lambda: admin.fetchval("SELECT failed_count > 0 FROM pg_stat_archiver"))
-            failing = await page_of(database, "postgres", database="postgres", password=None)
-            (server.data_directory.parent / "allowed").touch()
-            await until_true(lambda: admin.fetchval("SELECT archived_count > 0 FROM pg_stat_archiver"))
-            working = await page_of(database, "postgres", database="postgres", password=None)
-    finally:
-        await server.stop()
-    assert failing["blnk_postgres_archiver_working"] == {(): 0}
-    assert "blnk_postgres_last_archived_timestamp_seconds" not in failing
-    assert working["blnk_postgres_archiver_working"] == {(): 1}
-    assert working["blnk_postgres_archive_configured"] == {(): 1}
-    assert 0 < working["blnk_postgres_slot_safe_bytes"][("s",)] <= 80 << 20
-    seen_elsewhere = {"blnk_postgres_checksum_failures_total", "blnk_postgres_oldest_xmin_age_transactions"}
-    assert set(NOT_HERE) & unseen(COLLECTOR, working) <= seen_elsewhere

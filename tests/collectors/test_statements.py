@@ -1,17 +1,16 @@
-"""pg_stat_statements: there, not there, not allowed, and dropped while we watch."""
+"""pg_stat_statements: there, not there, not allowed, not loaded, and moved while we watch."""
 
-import json
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from blnk_exporter.collector import Result
 from blnk_exporter.collectors.statements import COLLECTOR, StatementsReading, StatementsSource
-from blnk_exporter.errors import Malformed, ReadingError, Unreachable
+from blnk_exporter.errors import Unreachable
+from blnk_exporter.sandbox.postgres import PostgresServer
 
-from ..conftest import Database, Farm, postgres_client
+from ..conftest import DEBIAN_POSTGRES, Database, Farm, postgres_client
 from .conftest import Somewhere, page, read_page, unseen
 
 ROW = {"role": "blnk", "seconds": 1.5, "calls": 2, "rows": 3, "blocks_read": 4, "blocks_temporary": 5}
@@ -34,52 +33,14 @@ def test_samples() -> None:
     }
 
 
-@dataclass
-class Script:
-    """A database that gives a test's answers."""
-
-    answers: list[Any]
-    address: str = "a:1"
-    asked: list[str] = field(default_factory=list)
-
-    async def version(self) -> int:
-        """Any."""
-        return 160000
-
-    async def fetch_text(self, sql: str, *arguments: str | None) -> str:
-        """The next answer."""
-        self.asked.append(sql)
-        answer = self.answers.pop(0)
-        if isinstance(answer, ReadingError):
-            raise answer
-        return json.dumps(answer)
-
-
-async def test_the_extension_is_looked_for_until_it_is_found() -> None:
-    """Then its schema is known and every reading is one statement."""
-    totals = {"privileged": True, "rows": [ROW]}
-    database = Script([{"schema": None}, {"schema": "ext"}, totals, totals])
-    source = StatementsSource(database, "blnk")
-    readings = [await COLLECTOR.read(source) for _ in range(3)]
-    assert [reading.installed for reading in readings] == [False, True, True]
-    assert database.answers == []
-    assert "ext.pg_stat_statements(false)" in database.asked[-1]
-
-
-async def test_an_extension_that_goes_is_looked_for_anew() -> None:
-    """Dropped, moved or its library not loaded: a gap, and the next reading finds out."""
-    database = Script([{"schema": "ext"}, Malformed("must be loaded"), {"schema": None}])
-    source = StatementsSource(database, "blnk")
-    reading = await COLLECTOR.read(source)
-    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("totals", "malformed")]
-    assert not (await COLLECTOR.read(source)).installed
-
-
 @pytest.mark.sandbox
 async def test_a_server_without_it(postgres: Database) -> None:
-    """The wheel's: known to be absent, no totals."""
+    """The wheel's: known to be absent, no totals, and no word on a role that nobody asks for."""
     async with postgres_client(postgres.dsn()) as client:
+        before = postgres.log()
         found = await read_page(COLLECTOR, StatementsSource(client, "blnk"))
+        assert postgres.executed(before) == 1
+        assert (await COLLECTOR.read(StatementsSource(client, None))).gaps == ()
     assert found == {"blnk_statements_installed": {(client.address,): 0}}
 
 
@@ -91,10 +52,12 @@ async def debian(farm: Farm) -> Database:
 
 @pytest.mark.sandbox
 async def test_a_server_with_it(debian: Database) -> None:
-    """Blnk's statements against all others, within Blnk's database; every metric; one statement once it was found."""
+    """Blnk's statements against all others, within Blnk's database; every metric; one statement, the first time too."""
     async with postgres_client(debian.dsn()) as client:
         source = StatementsSource(client, "blnk")
+        log = debian.log()
         before = await read_page(COLLECTOR, source)
+        assert debian.executed(log) == 1
         async with postgres_client(debian.dsn("blnk")) as blnk:
             for _ in range(5):
                 await blnk.fetch_text("SELECT count(*)::text FROM blnk.ledgers")
@@ -105,6 +68,42 @@ async def test_a_server_with_it(debian: Database) -> None:
     calls = [found["blnk_statements_calls_total"][(client.address, "blnk")] for found in (before, after)]
     assert calls[1] - calls[0] == 5
     assert after["blnk_statements_calls_total"][(client.address, "other")] > 0
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    ("role", "words"), [(None, "Blnk's role is not known"), ("o'blnk", "there is no role 'o''blnk'")]
+)
+async def test_without_blnks_role_all_are_others(debian: Database, role: str | None, words: str) -> None:
+    """Blnk's statements were run, whoever they are called; none of them would be a lie."""
+    async with postgres_client(debian.dsn("blnk")) as blnk:
+        await blnk.fetch_text("SELECT count(*)::text FROM blnk.ledgers")
+    async with postgres_client(debian.dsn()) as client:
+        known = {row["role"]: row for row in (await COLLECTOR.read(StatementsSource(client, "blnk"))).rows}
+        reading = await COLLECTOR.read(StatementsSource(client, role))
+    assert [row["role"] for row in reading.rows] == ["other"]
+    assert known["blnk"]["calls"] > 0
+    for column in ("calls", "seconds", "rows"):
+        assert reading.rows[0][column] >= known["blnk"][column] + known["other"][column] > 0
+    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("blnk_role", "refused")]
+    assert reading.gaps[0].detail.startswith(words)
+    assert reading.gaps[0].fact in COLLECTOR.facts
+
+
+@pytest.mark.sandbox
+async def test_an_extension_whose_library_is_not_loaded(debian: Database, tmp_path: Path) -> None:
+    """Created, and yet it counts nothing: installed, with the reason why there are no totals."""
+    server = await PostgresServer.start(tmp_path, bindir=DEBIAN_POSTGRES)
+    database = Database(server, 15, statements=False, tls=False)
+    try:
+        async with database.admin("postgres") as admin:
+            await admin.execute("CREATE EXTENSION pg_stat_statements")
+        async with postgres_client(database.dsn("postgres", database="postgres", password=None)) as client:
+            reading = await COLLECTOR.read(StatementsSource(client, "postgres"))
+    finally:
+        await server.stop()
+    assert (reading.installed, reading.rows) == (True, ())
+    assert [gap.detail for gap in reading.gaps] == ["pg_stat_statements is not in shared_preload_libraries"]
 
 
 @pytest.mark.sandbox
@@ -128,8 +127,9 @@ async def test_an_extension_in_a_schema_with_an_odd_name(debian: Database) -> No
             'CREATE SCHEMA "o\'dd ""name"; ALTER EXTENSION pg_stat_statements SET SCHEMA "o\'dd ""name"'
         )
         try:
+            reading = await COLLECTOR.read(source)
+            assert [gap.detail for gap in reading.gaps] == ['needs USAGE on the schema "o\'dd ""name"']
             await admin.execute('GRANT USAGE ON SCHEMA "o\'dd ""name" TO PUBLIC')
-            assert [gap.fact for gap in (await COLLECTOR.read(source)).gaps] == ["totals"]
             reading = await COLLECTOR.read(source)
             assert (reading.installed, reading.gaps, len(reading.rows)) == (True, (), 2)
         finally:

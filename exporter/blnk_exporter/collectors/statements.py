@@ -3,69 +3,79 @@
 Source:   pg_extension; pg_stat_statements(false), which leaves the statements' texts unread
 Needs:    the extension in Blnk's database, and a role with pg_read_all_stats (in pg_monitor)
 By hand:  psql -c 'SELECT sum(total_exec_time) FROM pg_stat_statements'
-Cost:     1 statement, on an interval of its own (limits.slow_interval_seconds); no series per statement
+Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no series per statement
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..collector import Collector, Gap, Reading, Result
-from ..errors import Malformed, Refused
+from ..errors import Refused
 from ..metric import Metric, Sample
+from ..postgres_facts import sessions
 from ..table import Database
-
-_ROLES = ("blnk", "other")
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
     return Metric(f"blnk_statements_{name}", f"{help_} Read on an interval of its own.", ("address", *labels), source)
 
 
+_UNTOLD = "Without a known role of Blnk, all are other."
 INSTALLED = _metric("installed", "Whether pg_stat_statements is installed in Blnk's database.", "pg_extension")
 COLUMNS = {
-    "seconds": _metric("seconds_total", "Time that statements ran.", "total_exec_time", "role"),
-    "calls": _metric("calls_total", "Statements run.", "calls", "role"),
-    "rows": _metric("rows_total", "Rows returned or changed by them.", "rows", "role"),
+    "seconds": _metric("seconds_total", f"Time that statements ran. {_UNTOLD}", "total_exec_time", "role"),
+    "calls": _metric("calls_total", f"Statements run. {_UNTOLD}", "calls", "role"),
+    "rows": _metric("rows_total", f"Rows returned or changed by them. {_UNTOLD}", "rows", "role"),
     "blocks_read": _metric(
-        "blocks_read_total", "Blocks that they read from outside the cache.", "shared_blks_read", "role"
+        "blocks_read_total", f"Blocks that they read from outside the cache. {_UNTOLD}", "shared_blks_read", "role"
     ),
     "blocks_temporary": _metric(
         "temporary_blocks_written_total",
-        "Blocks that they wrote to disk for want of work_mem.",
+        f"Blocks that they wrote to disk for want of work_mem. {_UNTOLD}",
         "temp_blks_written",
         "role",
     ),
 }
 
-_EXTENSION = """
-    SELECT json_build_object('schema', (SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-                                        WHERE extname = 'pg_stat_statements'),
-                             'role', $1::text)::text
-"""
+# The extension may live in any schema, and a statement that names a function must know where. ts_stat is the one
+# function of every PostgreSQL that runs a text as SQL and gives text back, as a lexeme (up to 2046 bytes; this is
+# some 300): so look-up and totals are one statement. https://www.postgresql.org/docs/16/textsearch-features.html
 _TOTALS = """
-    SELECT json_build_object(
-        'privileged', pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
-        'rows', (SELECT json_agg(t) FROM (
-            SELECT r.role, coalesce(sum(s.total_exec_time), 0) / 1000 AS seconds, coalesce(sum(s.calls), 0) AS calls,
-                   coalesce(sum(s.rows), 0) AS rows, coalesce(sum(s.shared_blks_read), 0) AS blocks_read,
-                   coalesce(sum(s.temp_blks_written), 0) AS blocks_temporary
-            FROM (VALUES ('blnk', true), ('other', false)) r(role, ours)
-            LEFT JOIN {schema}.pg_stat_statements(false) s
-              ON (s.userid = (SELECT oid FROM pg_roles WHERE rolname = $1::text)) IS NOT DISTINCT FROM r.ours
-             AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-            GROUP BY r.role) t))::text
+    SELECT array_to_tsvector(ARRAY[json_agg(t)::text]) FROM (
+        SELECT r.role, coalesce(sum(s.total_exec_time), 0) / 1000 AS seconds, coalesce(sum(s.calls), 0) AS calls,
+               coalesce(sum(s.rows), 0) AS rows, coalesce(sum(s.shared_blks_read), 0) AS blocks_read,
+               coalesce(sum(s.temp_blks_written), 0) AS blocks_temporary
+        FROM (VALUES ('blnk', true), ('other', false)) r(role, ours)
+        CROSS JOIN (SELECT (SELECT oid FROM pg_roles WHERE rolname = %L) AS oid) b
+        LEFT JOIN %I.pg_stat_statements(false) s
+          ON ((s.userid = b.oid) IS TRUE) = r.ours AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        WHERE NOT r.ours OR b.oid IS NOT NULL
+        GROUP BY r.role) t
 """
+# The settings of the extension are there when its library is loaded.
+_STATEMENT = f"""
+    SELECT json_build_object('installed', e.schema IS NOT NULL, 'role_gap', {sessions.ROLE_GAP}, 'gap', e.gap,
+        'rows', CASE WHEN e.schema IS NOT NULL AND e.gap IS NULL
+                     THEN (SELECT word FROM ts_stat(format($sql${_TOTALS}$sql$, $1, e.schema)))::json END)::text
+    FROM (SELECT x.schema, CASE
+            WHEN x.schema IS NULL THEN NULL
+            WHEN NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'needs the role pg_read_all_stats'
+            WHEN NOT has_schema_privilege(x.schema, 'USAGE') THEN 'needs USAGE on the schema ' || quote_ident(x.schema)
+            WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_statements.max')
+            THEN 'pg_stat_statements is not in shared_preload_libraries' END AS gap
+          FROM (SELECT (SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
+                        WHERE extname = 'pg_stat_statements') AS schema) x) e
+"""  # noqa: S608 - built of constants
 
 
-@dataclass
+@dataclass(frozen=True)
 class StatementsSource:
-    """PostgreSQL, Blnk's role, and the extension's schema once it is known."""
+    """PostgreSQL, and Blnk's role."""
 
     database: Database
     blnk_role: str | None
-    schema: str | None = field(default=None, init=False)
 
     @property
     def address(self) -> str:
@@ -92,22 +102,11 @@ def samples(results: Sequence[Result[StatementsReading]]) -> Iterator[Sample]:
 
 
 async def read(source: StatementsSource) -> StatementsReading:
-    """One statement once the extension has been found; two when it has just been found."""
-    if source.schema is None:
-        answer = json.loads(await source.database.fetch_text(_EXTENSION, source.blnk_role))
-        if answer["schema"] is None:
-            return StatementsReading(installed=False)
-        source.schema = answer["schema"]
-    try:
-        text = await source.database.fetch_text(_TOTALS.format(schema=source.schema), source.blnk_role)
-    except (Malformed, Refused) as error:
-        # Dropped or moved, or its library is not loaded: look again next time.
-        source.schema = None
-        return StatementsReading(installed=True, gaps=(Gap("totals", error.reason, str(error)),))
-    answer = json.loads(text)
-    if not answer["privileged"]:
-        return StatementsReading(installed=True, gaps=(Gap("totals", "refused", "needs the role pg_read_all_stats"),))
-    return StatementsReading(installed=True, rows=answer["rows"])
+    """One statement, whether the extension is there or not."""
+    answer = json.loads(await source.database.fetch_text(_STATEMENT, source.blnk_role))
+    found = (("totals", answer["gap"]), ("blnk_role", answer["role_gap"] if answer["installed"] else None))
+    gaps = tuple(Gap(fact, Refused.reason, words) for fact, words in found if words)
+    return StatementsReading(installed=answer["installed"], rows=answer["rows"] or (), gaps=gaps)
 
 
 COLLECTOR = Collector(
@@ -116,6 +115,6 @@ COLLECTOR = Collector(
     metrics=(INSTALLED, *COLUMNS.values()),
     read=read,
     samples=samples,
-    facts=("totals",),
+    facts=("totals", "blnk_role"),
     slow=True,
 )

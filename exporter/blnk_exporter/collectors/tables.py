@@ -1,6 +1,6 @@
 """Blnk's tables: sizes, dead rows, vacuum.
 
-Source:   pg_stat_user_tables, pg_total_relation_size, pg_database_size
+Source:   pg_stat_user_tables, pg_class.reltuples, pg_table_size, pg_indexes_size, pg_database_size
 Needs:    a role with LOGIN; reading the sizes takes a lock that only ALTER TABLE and its like stand against
 By hand:  psql -c "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE schemaname = 'blnk'"
 Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no row of the ledger is read
@@ -36,22 +36,44 @@ def _metric(name: str, help_: str, source: str) -> Metric:
     return Metric(f"blnk_tables_{name}", f"{help_} Read on an interval of its own.", ("address", "table"), source)
 
 
+# A replica has statistics of its own, and a crash loses them: both begin at 0 while the table is full. reltuples comes with
+# the table itself, and tells of a loss: it is set by vacuum or analyze, whose times are among the statistics.
 ROWS = Table(
     name="rows",
     sql={
         0: f"""
-            SELECT relname AS "table", n_live_tup, n_dead_tup, n_mod_since_analyze, n_tup_ins, n_tup_upd, n_tup_del, seq_scan, seq_tup_read,
-                   idx_scan, autovacuum_count, extract(epoch FROM greatest(last_vacuum, last_autovacuum)) AS vacuumed_at,
-                   extract(epoch FROM greatest(last_analyze, last_autoanalyze)) AS analyzed_at
-            FROM pg_stat_user_tables WHERE schemaname = 'blnk' AND relname = ANY ({_NAMES})
+            SELECT c.relname AS "table", CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS live,
+                   CASE WHEN c.reltuples < 0 OR coalesce(vacuumed_at, analyzed_at) IS NOT NULL THEN n_dead_tup END AS dead,
+                   CASE WHEN c.reltuples < 0 OR analyzed_at IS NOT NULL THEN n_mod_since_analyze END AS modified,
+                   n_tup_ins, n_tup_upd, n_tup_del, seq_scan, seq_tup_read, idx_scan, autovacuum_count,
+                   extract(epoch FROM vacuumed_at) AS vacuumed_at, extract(epoch FROM analyzed_at) AS analyzed_at,
+                   CASE WHEN pg_is_in_recovery() THEN 'a replica has no statistics of what the primary does to its tables' END AS gap
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            LEFT JOIN (
+                SELECT *, greatest(last_vacuum, last_autovacuum) AS vacuumed_at,
+                       greatest(last_analyze, last_autoanalyze) AS analyzed_at
+                FROM pg_stat_user_tables WHERE NOT pg_is_in_recovery()
+            ) s ON s.relid = c.oid
+            WHERE n.nspname = 'blnk' AND c.relkind IN ('r', 'p') AND c.relname = ANY ({_NAMES})
         """,  # noqa: S608 - built of constants of this file
     },
     labels=("table",),
     columns={
-        "n_live_tup": _metric("live_rows", "Estimate of the rows in the table.", "n_live_tup"),
-        "n_dead_tup": _metric("dead_rows", "Estimate of the rows that vacuum has yet to clean.", "n_dead_tup"),
-        "n_mod_since_analyze": _metric(
-            "rows_modified_since_analyze", "Rows changed since the planner last looked.", "n_mod_since_analyze"
+        "live": _metric(
+            "live_rows",
+            "Estimate of the rows in the table, made when it was last vacuumed or analyzed; absent before the first time.",
+            "pg_class.reltuples",
+        ),
+        "dead": _metric(
+            "dead_rows",
+            "Estimate of the rows that vacuum has yet to clean; absent on a replica, and after a crash until the next "
+            "vacuum or analyze.",
+            "n_dead_tup",
+        ),
+        "modified": _metric(
+            "rows_modified_since_analyze",
+            "Rows changed since the planner last looked; absent on a replica, and after a crash until it looks again.",
+            "n_mod_since_analyze",
         ),
         "n_tup_ins": _metric("rows_inserted_total", "Rows inserted.", "n_tup_ins"),
         "n_tup_upd": _metric("rows_updated_total", "Rows updated.", "n_tup_upd"),

@@ -146,10 +146,11 @@ ARCHIVER = Table(
 
 WRAPAROUND = Table(
     name="wraparound",
+    # Databases that let nobody in (template0) age like all others and stop the server as well.
     sql={
         0: """
             SELECT max(age(datfrozenxid)) AS xid_age, max(mxid_age(datminmxid)) AS mxid_age,
-                   1 - max(age(datfrozenxid)) / 2147483648.0 AS headroom FROM pg_database WHERE datallowconn
+                   1 - max(age(datfrozenxid)) / 2147483648.0 AS headroom FROM pg_database
         """,
     },
     columns={

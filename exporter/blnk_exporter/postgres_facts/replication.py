@@ -14,22 +14,48 @@ def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
 
 
 # Where WAL stands: written on a primary, received on a replica that has replicas of its own.
-_POSITION = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END"
+_HERE = (
+    "(SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END AS here) AS p"
+)
+
+# Physical receivers of WAL only, for their names stay the same. Left out are: copies being made (state backup, and
+# pg_basebackup's second connection, which streams), connections that have not yet said what they want (startup), and
+# logical subscribers, whose workers come and go under names like pg_16394_sync_16387_7123: whoever reads from a logical
+# slot. Their slots are told below. pg_receivewal stays: it is named, lasts, and may be what a commit waits for.
+_STANDBYS = """(
+    SELECT * FROM pg_stat_replication r
+    WHERE state NOT IN ('startup', 'backup') AND application_name <> 'pg_basebackup'
+      AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
+) AS standbys"""
+
+
+def _since(lsn: str, here: str = "here") -> str:
+    """Bytes of WAL since a place in it; NULL, not 0, when either end is not known."""
+    return f"CASE WHEN {here} > {lsn} THEN {here} - {lsn} WHEN {here} <= {lsn} THEN 0 END"
+
+
+def _cut(things: str) -> str:
+    """A gap in words when there are more rows than are told."""
+    return f"CASE WHEN count(*) OVER () > {_ROWS_MAX} THEN 'only the first {_ROWS_MAX} of ' || count(*) OVER () || ' {things} are told' END"
+
 
 STANDBYS = Table(
     name="standbys",
     needs="pg_read_all_stats",
-    # Standbys that share a name are one series: the furthest behind speaks for them.
+    # Standbys that share a name are one series: the furthest behind speaks for them. The server also counts how late a
+    # receiver is that never says where it is (pg_receivewal): that is no lag.
     sql={
         0: f"""
             SELECT application_name AS standby, count(*) FILTER (WHERE state = 'streaming') AS streaming,
                    count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) AS synchronous,
-                   max(greatest(0, pg_wal_lsn_diff({_POSITION}, sent_lsn))) AS sent_bytes,
-                   max(greatest(0, pg_wal_lsn_diff({_POSITION}, flush_lsn))) AS flush_bytes,
-                   max(greatest(0, pg_wal_lsn_diff({_POSITION}, replay_lsn))) AS replay_bytes,
-                   max(extract(epoch FROM write_lag)) AS write_seconds, max(extract(epoch FROM flush_lag)) AS flush_seconds,
-                   CASE WHEN bool_and(replay_lsn >= {_POSITION}) THEN 0 ELSE max(extract(epoch FROM replay_lag)) END AS replay_seconds
-            FROM pg_stat_replication GROUP BY application_name ORDER BY application_name LIMIT {_ROWS_MAX}
+                   max({_since("sent_lsn")}) AS sent_bytes, max({_since("flush_lsn")}) AS flush_bytes,
+                   max({_since("replay_lsn")}) AS replay_bytes,
+                   max(extract(epoch FROM write_lag)) FILTER (WHERE write_lsn IS NOT NULL) AS write_seconds,
+                   max(extract(epoch FROM flush_lag)) FILTER (WHERE flush_lsn IS NOT NULL) AS flush_seconds,
+                   CASE WHEN bool_and(coalesce(replay_lsn >= here, false)) THEN 0
+                        ELSE max(extract(epoch FROM replay_lag)) FILTER (WHERE replay_lsn IS NOT NULL) END AS replay_seconds,
+                   {_cut("names of standbys")} AS gap
+            FROM {_STANDBYS}, {_HERE} GROUP BY application_name ORDER BY application_name LIMIT {_ROWS_MAX}
         """,  # noqa: S608 - built of constants of this file
     },
     labels=("standby",),
@@ -44,9 +70,17 @@ STANDBYS = Table(
             "standby",
         ),
         "sent_bytes": _metric("standby_unsent_bytes", "WAL not yet sent to the standby.", "sent_lsn", "standby"),
-        "flush_bytes": _metric("standby_flush_lag_bytes", "WAL not yet on the standby's disk.", "flush_lsn", "standby"),
+        "flush_bytes": _metric(
+            "standby_flush_lag_bytes",
+            "WAL not yet on the standby's disk; absent while it does not say.",
+            "flush_lsn",
+            "standby",
+        ),
         "replay_bytes": _metric(
-            "standby_replay_lag_bytes", "WAL not yet applied on the standby.", "replay_lsn", "standby"
+            "standby_replay_lag_bytes",
+            "WAL not yet applied on the standby; absent for one that applies none, like pg_receivewal.",
+            "replay_lsn",
+            "standby",
         ),
         "write_seconds": _metric(
             "standby_write_lag_seconds",
@@ -69,9 +103,29 @@ STANDBYS = Table(
 STANDBY_COUNT = Table(
     name="standby_count",
     needs="pg_read_all_stats",
-    sql={0: "SELECT count(*) FILTER (WHERE state = 'streaming') AS streaming FROM pg_stat_replication"},
+    sql={
+        0: f"SELECT count(*) AS standbys, count(*) FILTER (WHERE state = 'streaming') AS streaming FROM {_STANDBYS}"  # noqa: S608
+    },
     columns={
-        "streaming": _metric("standbys_streaming", "Standbys that stream from this server.", "pg_stat_replication")
+        "standbys": _metric(
+            "standbys",
+            "Standbys and other physical receivers of WAL (pg_receivewal) that are connected; "
+            f"of those with more than {_ROWS_MAX} names not all are told of singly.",
+            "pg_stat_replication",
+        ),
+        "streaming": _metric("standbys_streaming", "Those of them that stream.", "pg_stat_replication.state"),
+    },
+)
+
+SLOT_COUNT = Table(
+    name="slot_count",
+    sql={0: "SELECT count(*) AS slots FROM pg_replication_slots"},
+    columns={
+        "slots": _metric(
+            "slots",
+            f"Replication slots, physical and logical; of more than {_ROWS_MAX} not all are told of singly.",
+            "pg_replication_slots",
+        )
     },
 )
 
@@ -79,9 +133,9 @@ SLOTS = Table(
     name="slots",
     sql={
         0: f"""
-            SELECT slot_name AS slot, active::int AS active, wal_status,
-                   greatest(0, pg_wal_lsn_diff({_POSITION}, restart_lsn)) AS retained, safe_wal_size
-            FROM pg_replication_slots ORDER BY slot_name LIMIT {_ROWS_MAX}
+            SELECT slot_name AS slot, active::int AS active, wal_status, {_since("restart_lsn")} AS retained, safe_wal_size,
+                   {_cut("slots")} AS gap
+            FROM pg_replication_slots, {_HERE} ORDER BY slot_name LIMIT {_ROWS_MAX}
         """,  # noqa: S608 - built of constants of this file
     },
     labels=("slot",),
@@ -115,15 +169,16 @@ REPLICA = Table(
     needs="pg_read_all_stats",
     # A replica that has applied all it received is up to date only while it still receives.
     sql={
-        0: """
+        0: f"""
             SELECT w.streaming::int AS streaming, extract(epoch FROM pg_last_xact_replay_timestamp()) AS replayed_at,
-                   CASE WHEN w.streaming AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+                   CASE WHEN w.streaming AND pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0
                         ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END AS lag,
-                   pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS unapplied,
-                   pg_is_wal_replay_paused()::int AS paused
-            FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streaming) w
+                   {_since("pg_last_wal_replay_lsn()", "pg_last_wal_receive_lsn()")} AS unapplied,
+                   pg_is_wal_replay_paused()::int AS paused, extract(epoch FROM clock_timestamp() - w.heard_at) AS silence
+            FROM (SELECT coalesce(bool_or(status = 'streaming'), false) AS streaming, max(last_msg_receipt_time) AS heard_at
+                  FROM pg_stat_wal_receiver) w
             WHERE pg_is_in_recovery()
-        """,
+        """,  # noqa: S608 - built of constants of this file
     },
     columns={
         "streaming": _metric("replica_streaming", "Whether this replica receives WAL.", "pg_stat_wal_receiver"),
@@ -134,8 +189,14 @@ REPLICA = Table(
         ),
         "lag": _metric(
             "replica_lag_seconds",
-            "Age of the last transaction applied; 0 when WAL is received and all of it is applied.",
+            "Age of the last transaction applied; 0 when WAL is received and all of it is applied. A primary that hangs "
+            "is not told from an idle one before wal_receiver_timeout: blnk_postgres_replica_last_message_seconds grows.",
             "pg_last_xact_replay_timestamp()",
+        ),
+        "silence": _metric(
+            "replica_last_message_seconds",
+            "Time since the primary last sent anything; absent without a connection to it.",
+            "pg_stat_wal_receiver.last_msg_receipt_time",
         ),
         "unapplied": _metric(
             "replica_unapplied_bytes", "WAL received and not yet applied.", "pg_last_wal_replay_lsn()"
@@ -146,4 +207,4 @@ REPLICA = Table(
     },
 )
 
-TABLES = (STANDBY_COUNT, STANDBYS, SLOTS, REPLICA)
+TABLES = (STANDBY_COUNT, STANDBYS, SLOT_COUNT, SLOTS, REPLICA)

@@ -15,8 +15,18 @@ STATES = (
 )
 ROLES = ("blnk", "exporter", "other")
 
-# Blnk names no application, so its sessions are told by the role in its connection string.
+# Blnk names no application, so its sessions are told by the role in its connection string. Where that role is not
+# known there is no row of Blnk's: a zero would be a lie, and BLNK_ROLE says so.
 _ROLE = "CASE WHEN application_name = 'blnk_exporter' THEN 'exporter' WHEN usename = $1 THEN 'blnk' ELSE 'other' END"
+_KNOWN = "(r.role <> 'blnk' OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1))"
+_UNTOLD = "Without a known role of Blnk, its sessions count as other."
+# Why Blnk's role is not known, NULL when it is. statements.py asks the same.
+ROLE_GAP = """
+    CASE WHEN $1::text IS NULL
+         THEN 'Blnk''s role is not known: give blnk.json or BLNK_DATA_SOURCE_DNS, with a user in its connection string'
+         WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)
+         THEN 'there is no role ' || quote_literal($1) || ' on this server, which Blnk''s connection string names' END
+"""
 
 SERVER = Table(
     name="server",
@@ -82,14 +92,14 @@ CONNECTIONS = Table(
             FROM unnest(ARRAY{list(ROLES)}) AS r(role) CROSS JOIN unnest(ARRAY{list(STATES)}) AS s(state)
             LEFT JOIN (SELECT pid, state, {_ROLE} AS role FROM pg_stat_activity WHERE backend_type = 'client backend') a
               ON a.role = r.role AND a.state = s.state
-            GROUP BY r.role, s.state
+            WHERE {_KNOWN} GROUP BY r.role, s.state
         """,  # noqa: S608 - built of constants of this file
     },
     labels=("role", "state"),
     columns={
         "connections": Metric(
             "blnk_postgres_connections",
-            "Client sessions by whose they are and what they do.",
+            f"Client sessions by whose they are and what they do. {_UNTOLD}",
             (*_A, "role", "state"),
             "pg_stat_activity",
         ),
@@ -116,44 +126,44 @@ ACTIVITY = Table(
                 FROM pg_stat_activity JOIN pg_stat_ssl s USING (pid)
                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
             ) a USING (role)
-            GROUP BY r.role
+            WHERE {_KNOWN} GROUP BY r.role
         """,  # noqa: S608 - built of constants of this file
     },
     labels=("role",),
     columns={
         "transaction_age": Metric(
             "blnk_postgres_longest_transaction_seconds",
-            "Age of the oldest open transaction; 0 when none is.",
+            f"Age of the oldest open transaction; 0 when none is. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_activity.xact_start",
         ),
         "query_age": Metric(
             "blnk_postgres_longest_query_seconds",
-            "Age of the longest running statement; 0 when none runs.",
+            f"Age of the longest running statement; 0 when none runs. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_activity.query_start",
         ),
         "idle_age": Metric(
             "blnk_postgres_longest_idle_transaction_seconds",
-            "How long a session has sat idle inside a transaction; 0 when none does.",
+            f"How long a session has sat idle inside a transaction; 0 when none does. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_activity.state_change",
         ),
         "waiting": Metric(
             "blnk_postgres_lock_waits",
-            "Sessions that wait for a lock.",
+            f"Sessions that wait for a lock. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_activity.wait_event_type",
         ),
         "waiting_age": Metric(
             "blnk_postgres_longest_lock_wait_seconds",
-            "Age of the oldest statement that waits for a lock; 0 when none does.",
+            f"Age of the oldest statement that waits for a lock; 0 when none does. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_activity",
         ),
         "plain": Metric(
             "blnk_postgres_unencrypted_sessions",
-            "Sessions without TLS, local sockets included.",
+            f"Sessions without TLS, local sockets included. {_UNTOLD}",
             (*_A, "role"),
             "pg_stat_ssl",
         ),
@@ -163,11 +173,12 @@ ACTIVITY = Table(
 HORIZON = Table(
     name="horizon",
     needs="pg_read_all_stats",
-    # A session that has written and sits idle has no snapshot, but its own transaction holds all the same.
+    # A session that has written and sits idle has no snapshot, but its own transaction holds all the same. What a
+    # standby's feedback holds stands at its walsender, in both views.
     sql={
         0: """
             SELECT 'session' AS holder, max(greatest(age(backend_xid), age(backend_xmin))) AS age FROM pg_stat_activity
-            WHERE pid <> pg_backend_pid()
+            WHERE pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'walsender'
             UNION ALL SELECT 'standby', max(age(backend_xmin)) FROM pg_stat_replication
             UNION ALL SELECT 'slot', max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots
             UNION ALL SELECT 'prepared', max(age(transaction)) FROM pg_prepared_xacts
@@ -187,12 +198,13 @@ HORIZON = Table(
 BLNK_ROLE = Table(
     name="blnk_role",
     sql={
-        0: """
-            SELECT v.privilege, v.granted::int AS granted FROM pg_roles r,
-                   LATERAL (VALUES ('superuser', r.rolsuper), ('create_role', r.rolcreaterole), ('create_database', r.rolcreatedb),
-                                   ('replication', r.rolreplication), ('bypass_row_security', r.rolbypassrls)) v(privilege, granted)
-            WHERE r.rolname = $1
-        """,
+        0: f"""
+            SELECT v.privilege, v.granted::int AS granted, g.gap
+            FROM (SELECT {ROLE_GAP} AS gap) g LEFT JOIN pg_roles r ON r.rolname = $1
+            LEFT JOIN LATERAL (VALUES ('superuser', r.rolsuper), ('create_role', r.rolcreaterole), ('create_database', r.rolcreatedb),
+                                      ('replication', r.rolreplication), ('bypass_row_security', r.rolbypassrls)) v(privilege, granted)
+              ON r.oid IS NOT NULL
+        """,  # noqa: S608 - built of constants of this file
     },
     labels=("privilege",),
     columns={
