@@ -251,7 +251,7 @@ async def test_a_missing_role_is_a_gap_within_the_one_statement(postgres: Databa
         rows, gaps = await reader.read((GOOD, PRIVILEGED), now=0.0)
         assert rows == {"good": [{"n": 1}]}
         assert [(gap.fact, gap.reason, gap.detail) for gap in gaps] == [
-            ("privileged", "refused", "needs the role pg_read_all_stats")
+            ("privileged", "refused", "needs the role pg_read_all_stats, which pg_monitor has")
         ]
         assert postgres.executed(before, "plain") == 1
 

@@ -117,7 +117,7 @@ class TableReader:
         answer, rows, gaps = json.loads(text), {}, []
         for table in tables:
             if answer[table.name] == _NO_RIGHT:
-                gaps.append(Gap(table.name, Refused.reason, f"needs the role {table.needs}"))
+                gaps.append(Gap(table.name, Refused.reason, f"needs the role {table.needs}, which pg_monitor has"))
             else:
                 rows[table.name] = answer[table.name] or []
                 table.check(rows[table.name])

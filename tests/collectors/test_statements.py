@@ -113,7 +113,7 @@ async def test_a_role_that_may_not_see_others_gets_a_gap(debian: Database) -> No
         reading = await COLLECTOR.read(StatementsSource(client, "blnk"))
     assert (reading.installed, reading.rows) == (True, ())
     assert [(gap.fact, gap.reason, gap.detail) for gap in reading.gaps] == [
-        ("totals", "refused", "needs the role pg_read_all_stats")
+        ("totals", "refused", "needs the role pg_read_all_stats, which pg_monitor has")
     ]
 
 

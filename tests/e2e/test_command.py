@@ -79,7 +79,7 @@ async def test_scrape_without_rights(healthy: Sandbox, onlooker: None, tmp_path:
     dsn = healthy.postgres.dsn(user="passerby", password="pass", database="blnk", sslmode="disable")
     ended = await run("scrape", "--blnk-config", str(healthy.blnk_json), cwd=tmp_path, BLNK_EXPORTER_POSTGRES_DSN=dsn)
     assert ended.returncode == 0
-    assert "postgres has no connections: needs the role pg_read_all_stats\n" in ended.stderr
+    assert "postgres has no connections: needs the role pg_read_all_stats, which pg_monitor has\n" in ended.stderr
     assert 'blnk_exporter_fact_missing{collector="postgres"' in ended.stdout
 
 

@@ -61,7 +61,7 @@ _STATEMENT = f"""
                      THEN (SELECT word FROM ts_stat(format($sql${_TOTALS}$sql$, $1, e.schema)))::json END)::text
     FROM (SELECT x.schema, CASE
             WHEN x.schema IS NULL THEN NULL
-            WHEN NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'needs the role pg_read_all_stats'
+            WHEN NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'needs the role pg_read_all_stats, which pg_monitor has'
             WHEN NOT has_schema_privilege(x.schema, 'USAGE') THEN 'needs USAGE on the schema ' || quote_ident(x.schema)
             WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_statements.max')
             THEN 'pg_stat_statements is not in shared_preload_libraries' END AS gap

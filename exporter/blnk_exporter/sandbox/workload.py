@@ -54,6 +54,8 @@ class Workload:
             self.accounts = await books.found(connection, beginning)
         for tick in range(int(_HISTORY_SECONDS / _TICK_SECONDS) + 1):
             await self._step(beginning + tick * _TICK_SECONDS)
+        # A deployment that has lived a while has been looked at by autovacuum.
+        await self._pool.execute("ANALYZE")
 
     async def run(self) -> None:
         """Work until cancelled; the worker then takes its leave as one that stops in order."""
