@@ -3,6 +3,7 @@
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from blnk_exporter.sandbox import account
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
@@ -57,6 +59,15 @@ async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The temporary directory of one test; whatever is in it when the test ends was left behind by the sandbox."""
+    made = account.shared_directory("blnk-test")
+    monkeypatch.setattr(tempfile, "tempdir", str(made))
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture

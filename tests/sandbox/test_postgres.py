@@ -61,15 +61,37 @@ async def test_root_drops_to_nobody(postgres: PostgresServer) -> None:
     assert is_owned_by_nobody(postgres.data_directory)
 
 
-@as_root
-async def test_programs_out_of_reach_are_copied(tmp_path: Path) -> None:
-    """A virtual environment below /root is closed to nobody; pytest's directories are closed as well."""
+@pytest.fixture(scope="module")
+def closed_bindir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PostgreSQL 16 where nobody cannot reach it."""
+    closed = tmp_path_factory.mktemp("closed")
     package = postgres_bindir(16).parent.parent
     for part in (package, package.with_name(f"{package.name}.libs")):
-        shutil.copytree(part, tmp_path / part.name, ignore=shutil.ignore_patterns("pginstall18", "include"))
-    server = await PostgresServer.start(tmp_path, bindir=tmp_path / package.name / "pginstall" / "bin")
+        shutil.copytree(part, closed / part.name, ignore=shutil.ignore_patterns("pginstall18", "include"))
+    assert not account.passable(closed)
+    return closed / package.name / "pginstall" / "bin"
+
+
+@as_root
+async def test_cancelled_copy_of_programs_leaves_nothing(tmp_path: Path, temporary: Path, closed_bindir: Path) -> None:
+    """It runs in a thread, which no cancellation stops: it went on in the directory that had been removed."""
+    starting = asyncio.create_task(PostgresServer.start(tmp_path, bindir=closed_bindir))
+    async with asyncio.timeout(10):
+        while not list(temporary.glob("*/programs")):  # noqa: ASYNC110, ASYNC240  # a thread does not tell
+            await asyncio.sleep(0.001)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert is_empty(temporary)
+    await asyncio.sleep(0.5)
+    assert is_empty(temporary)
+
+
+@as_root
+async def test_programs_out_of_reach_are_copied(tmp_path: Path, closed_bindir: Path) -> None:
+    """A virtual environment below /root is closed to nobody; pytest's directories are closed as well."""
+    server = await PostgresServer.start(tmp_path, bindir=closed_bindir)
     assert await ask(server.dsn()) == 16
-    assert not account.passable(tmp_path)
     home = server.socket_directory
     await server.stop()
     assert not home.exists()
@@ -135,7 +157,10 @@ async def test_replica_follows_through_its_slot(tmp_path: Path) -> None:
     primary = await PostgresServer.start(tmp_path, password="secret")
     replica = await PostgresServer.start_replica(tmp_path, primary, slot="one")
     assert await ask(replica.dsn(), "SELECT pg_is_in_recovery()") is True
-    assert await ask(primary.dsn(), "SELECT active FROM pg_replication_slots WHERE slot_name = 'one'") is True
+    active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'one'"
+    async with asyncio.timeout(4):  # less than PostgreSQL's own 5 s until it tries again
+        while not await ask(primary.dsn(), active):  # noqa: ASYNC110  # PostgreSQL does not tell
+            await asyncio.sleep(0.01)
     await replica.stop()
     await primary.stop()
 

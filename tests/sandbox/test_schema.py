@@ -20,8 +20,11 @@ EXPECTED = {"0.13.2": (18, 16), "0.15.2": (19, 23)}
 
 @pytest_asyncio.fixture(scope="module", params=["16", "18", "debian-15"])
 async def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
 ) -> AsyncIterator[PostgresServer]:
+    if request.param == "16":
+        yield postgres
+        return
     directory = tmp_path_factory.mktemp("schema")
     if request.param == "debian-15":
         if not DEBIAN_POSTGRES.exists():

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import signal
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -30,6 +31,9 @@ _SETTINGS = {
     "autovacuum_naptime": "10s",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
+
+# The slot may still be held by the copy that has just ended; the next attempt would be after 5 s.
+_REPLICA_SETTINGS = {"hot_standby": "on", "wal_retrieve_retry_interval": "100ms"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ class PostgresServer:
         place = _place(directory, primary._place.bindir, primary.password)  # noqa: SLF001
         try:
             await run(_basebackup_program(place, primary, slot), _START_SECONDS)
-            _configure(place, {"hot_standby": "on", **(settings or {})})
+            _configure(place, {**_REPLICA_SETTINGS, **(settings or {})})
             return await cls._launch(place, tls=primary.tls)
         except BaseException:
             place.remove()
@@ -219,7 +223,10 @@ async def _initdb(place: _Place) -> _Place:
             raise
         # The account may not reach the programs: a virtual environment below /root, for one.
         shutil.rmtree(place.data, ignore_errors=True)
-        place = replace(place, bindir=await asyncio.to_thread(_copy_programs, place))
+        # Left only when the copy has ended: a cancelled one would go on writing into what is being removed.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            copying = asyncio.get_running_loop().run_in_executor(thread, _copy_programs, place)
+            place = replace(place, bindir=await copying)
         await run(_initdb_program(place), _START_SECONDS)
     return place
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,13 @@ _ADDRESS_IN_USE = "address already in use"
 _PORT_ATTEMPTS = 5
 # With its parent gone, nobody would wake a frozen process again: SIGKILL reaches it all the same.
 _KILL_AFTER_US = 'read -r _; kill -KILL "$@"'
-_REMOVE_AFTER_US = 'read -r _; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 0.2; done'
+# Again for a while: children of a server that died with us may take a moment to notice, and write meanwhile.
+_REMOVE_AFTER_US = 'read -r _; n=0; until rm -rf -- "$1" || [ $((n += 1)) -ge 50 ]; do sleep 0.2; done'
+_KILL_SECONDS = 10.0
+# States of /proc/PID/stat. A zombie holds no files any more, and it may be that nobody buries it.
+_ENDED = frozenset("ZXx")
+# D, too: a parent in vfork cannot stop before its child, which may have been stopped first, goes on.
+_STILL = _ENDED | frozenset("TtD")
 
 T = TypeVar("T")
 Escalation = Sequence[tuple[signal.Signals, float]]
@@ -133,9 +139,7 @@ class ServerProcess:
         """Freeze it and all its children: it keeps its sockets and answers nothing."""
         if self._frozen or not self.running:
             return
-        os.kill(self.pid, signal.SIGSTOP)  # first, so that it cannot start another child
-        children = descendants(self.pid)
-        _send(signal.SIGSTOP, children)
+        children = _freeze(self.pid)
         self._frozen = Guard(_KILL_AFTER_US, [str(self.pid), *map(str, children)])
 
     def resume(self) -> None:
@@ -163,12 +167,14 @@ class ServerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it and its children at once, frozen or not."""
+        """End it and its children at once, frozen or not. None of them writes a file after this returns."""
         if self.running:
-            children = descendants(self.pid)
+            # Frozen first: a child that is started while we look for children would be missed.
+            children = _freeze(self.pid)
             self._process.kill()
             _send(signal.SIGKILL, children)
-        self._process.wait(timeout=10)
+            _wait(children, _ENDED)
+        self._process.wait(timeout=_KILL_SECONDS)
         if self._frozen:
             self._frozen.dismiss()
             self._frozen = None
@@ -188,7 +194,31 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
-def _send(sign: signal.Signals, pids: Sequence[int]) -> None:
+def _freeze(pid: int) -> list[int]:
+    """Stop a process and all its descendants, so that none can start another; returns the descendants."""
+    stopped: set[int] = set()
+    while fresh := {pid, *descendants(pid)} - stopped:
+        _send(signal.SIGSTOP, fresh)
+        _wait(fresh, _STILL)
+        stopped |= fresh
+    return sorted(stopped - {pid})
+
+
+def _wait(pids: Iterable[int], states: frozenset[str]) -> None:
+    deadline = time.monotonic() + _KILL_SECONDS
+    for pid in pids:
+        while _state(pid) not in states and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS / 10)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
+def _send(sign: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sign)

@@ -55,6 +55,8 @@ async def running(
         await chosen.trouble(stage)
         stage.sandbox.description = chosen.description
         stack.push_async_callback(_end, asyncio.create_task(stage.workload.run()), stage.pool)
+        for server in (postgres, valkey):
+            stack.callback(server.resume)  # first of all, so that nothing need wait for one that is silent
         _write(stage.sandbox.exporter_yml, stage.exporter)
         report(f"{scenario}: {chosen.description}")
         report(f"ready after {time.monotonic() - began:.1f} s")
