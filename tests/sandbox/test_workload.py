@@ -1,6 +1,7 @@
 """The workload moves, its books balance, and it outlives the failures of what it writes to."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -60,9 +61,15 @@ async def live(workload: Workload, seconds: float) -> None:
 async def test_every_outcome_appears_and_the_books_balance(
     workload: Workload, pool: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:
-    await live(workload, 240)
-    rows = await pool.fetch("SELECT status, count(*) FROM blnk.transactions GROUP BY 1")
-    assert {row["status"] for row in rows} == {"QUEUED", "SCHEDULED", "APPLIED", "REJECTED", "INFLIGHT", "VOID"}
+    """By chance, some outcomes take longer to come; none may stay away."""
+    wanted, found = {"QUEUED", "SCHEDULED", "APPLIED", "REJECTED", "INFLIGHT", "VOID"}, set[str]()
+    for _ in range(8):
+        await live(workload, 240)
+        found = {row["status"] for row in await pool.fetch("SELECT DISTINCT status FROM blnk.transactions")}
+        if found == wanted:
+            break
+        workload.wanted_now += 240
+    assert found == wanted
     assert await pool.fetch(UNBALANCED) == []
     assert await pool.fetch(DIVERGING) == []
     open_holds = await pool.fetchval(
@@ -125,6 +132,27 @@ async def test_it_is_light_and_stops_cleanly(workload: Workload, redis: Redis) -
     assert running.cancelled()
     assert await redis.keys("asynq:servers*") == []
     assert share < 0.05
+
+
+async def test_it_stops_though_a_client_swallows_the_cancellation(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As redis-py or asyncpg did, once in twenty ends: the end then took four seconds and left a task behind."""
+    busy = asyncio.Event()
+
+    async def swallow(_: float) -> None:
+        if busy.is_set():
+            return
+        with contextlib.suppress(asyncio.CancelledError):
+            busy.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(workload, "_work", swallow)
+    running = asyncio.create_task(workload.run())
+    await busy.wait()
+    running.cancel()
+    _, late = await asyncio.wait([running], timeout=1)
+    assert not late
 
 
 def test_shards_are_those_of_fnv_1a() -> None:

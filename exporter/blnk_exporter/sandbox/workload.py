@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import asyncpg
 from redis.asyncio import Redis
@@ -132,8 +133,11 @@ class Workload:
         return self._post_some, self._work, self._beat
 
     async def _repeat(self, part: Callable[[float], Awaitable[None]]) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         while True:
             await self._survive(part, time.time())
+            if task.cancelling():  # a client that is cancelled at a bad moment may keep that to itself
+                return
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _survive(self, part: Callable[[float], Awaitable[None]], now: float) -> None:
