@@ -52,11 +52,21 @@ async def serve(
         first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
         await stop.wait()
         log.info("stopping")
+        _ignore(stop_on)
     finally:
         if first is not None:
             first.cancel()
         await runner.cleanup()
         await service.close()
+
+
+def _ignore(numbers: Collection[signal.Signals]) -> None:
+    """A second Ctrl-C, however late it comes, does not turn an orderly end into a failure."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # none must meet the moment between the two handlers
+    for number in numbers:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 async def try_address(where: Web) -> None:
