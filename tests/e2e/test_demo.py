@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def demo(directory: Path, *arguments: str, port: int = 0, prefix: tuple[str, ...
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A short temporary directory that everyone may enter, as /tmp is; the demo's files must be gone from it."""
-    directory = Path(f"/tmp/d{os.getpid()}")
+    directory = Path(tempfile.gettempdir()) / f"d{os.getpid()}"
     directory.mkdir()
     directory.chmod(0o1777)
     yield directory
