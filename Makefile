@@ -10,7 +10,7 @@ demo: .venv/demo.done
 
 test: .venv/dev.done
 	@sh deploy/tools.sh
-	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/python -m pytest
+	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types test
 

@@ -79,7 +79,7 @@ PROMISES = {
             lambda page: page.value("blnk_workers_servers") == 0,
             lambda page: page.value("blnk_workers_processes") == 0,
             lambda page: page.values("blnk_workers_queue_consumers") == [0] * 24,
-            lambda page: sum(page.values("blnk_queues_pending_tasks")) > 300,
+            lambda page: sum(page.values("blnk_queues_pending_tasks")) > 200,
             lambda page: max(page.values("blnk_queues_oldest_pending_age_seconds")) > 590,
             lambda page: sum(page.values("blnk_queues_scheduled_overdue_tasks")) >= 10,
             lambda page: page.value("blnk_server_up") == 1,
