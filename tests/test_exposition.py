@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from blnk_exporter.exposition import SERIES_DROPPED, SERIES_LIMIT, TEXT, Format, accepts_gzip, negotiate, render
-from blnk_exporter.metric import Metric, Sample
+from blnk_exporter.metric import Distribution, Metric, Sample
 
 DEPTH = Metric("blnk_test_depth", 'A depth with a \\ and a "quote".', ("queue",))
 TASKS = Metric("blnk_test_tasks_total", "Tasks counted.", ("queue", "state"))
@@ -135,6 +135,23 @@ def test_types_and_helps_are_told() -> None:
     assert families["blnk_test_tasks"].type == "counter"
     assert families["blnk_test_depth"].type == "gauge"
     assert families["blnk_test_depth"].documentation == DEPTH.help
+
+
+@pytest.mark.parametrize("how", ALL, ids=lambda how: how.content_type)
+def test_a_histogram_is_told_by_cumulative_buckets(how: Format) -> None:
+    """Its buckets are kept apart inside and summed up outside; what lies beyond the last bound counts too."""
+    metric = Metric("blnk_test_wait_seconds", "A wait.", ("queue",), buckets=(0.5, 2.0, 10.0))
+    page = render(metric.observed(Distribution((3, 0, 2, 1), 31.5), queue="a"), how).decode()
+    told = [line for line in page.splitlines() if line.startswith("blnk_test_wait_seconds")]
+    assert "# TYPE blnk_test_wait_seconds histogram" in page
+    assert told == [
+        'blnk_test_wait_seconds_bucket{le="0.5",queue="a"} 3.0',
+        'blnk_test_wait_seconds_bucket{le="2.0",queue="a"} 3.0',
+        'blnk_test_wait_seconds_bucket{le="10.0",queue="a"} 5.0',
+        'blnk_test_wait_seconds_bucket{le="+Inf",queue="a"} 6.0',
+        'blnk_test_wait_seconds_count{queue="a"} 6.0',
+        'blnk_test_wait_seconds_sum{queue="a"} 31.5',
+    ]
 
 
 def test_openmetrics_ends_as_it_must() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from blnk_exporter.collector import Gap
-from blnk_exporter.metric import Metric, Sample
+from blnk_exporter.metric import Distribution, Metric, Sample
 
 DEPTH = Metric("blnk_test_depth", "A depth.", ("queue", "state"))
 
@@ -47,3 +47,19 @@ def test_each_gap_is_kept_once() -> None:
     """Twenty queues lack one right: the first says it for all, in its words."""
     first, again, other = Gap("a", "refused", "one"), Gap("a", "refused", "two"), Gap("a", "timeout", "three")
     assert Gap.once_each([first, again, other, again]) == (first, other)
+
+
+def test_a_histogram_that_lacks_a_bucket_is_a_defect() -> None:
+    """A count in the wrong bucket is a lie about time."""
+    metric = Metric("blnk_test_wait_seconds", "A wait.", buckets=(1.0, 5.0))
+    assert metric.kind == "histogram"
+    assert list(metric.observed(None)) == []
+    with pytest.raises(ValueError, match="2 buckets and one beyond"):
+        list(metric.observed(Distribution((1, 2), 3.0)))
+
+
+@pytest.mark.parametrize("buckets", [(5.0, 1.0), (1.0, 1.0), (1.0, float("inf"))])
+def test_buckets_rise_and_end(buckets: tuple[float, ...]) -> None:
+    """Prometheus adds the one beyond all bounds itself."""
+    with pytest.raises(ValueError, match="rise and are finite"):
+        Metric("blnk_test_wait_seconds", "A wait.", buckets=buckets)

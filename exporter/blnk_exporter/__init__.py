@@ -21,7 +21,7 @@ A *collector* reads one kind of source and returns a *reading*: a frozen datacla
 
 Each row may import the rows above it and nothing below (tests/house holds that)::
 
-    0  words     errors · metric · collector · table
+    0  words     errors · metric · right · collector · table
     1  pure      formats · config · health · postgres_facts
     2  edge      clients                                     the drivers live here
     3  rooms     collectors

@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import ReadingError, Reason
 from .metric import Metric, Sample
+from .right import Right
 
 
 class Source(Protocol):
@@ -73,7 +74,8 @@ class Collector(Generic[R]):
 
     ``read`` is given one source and raises only ReadingError when it fails as foreseen. ``samples`` is pure and
     sees every source's result, failed ones included, so that ``up`` is always told. ``facts`` is the closed set
-    of names that the reading's gaps use. A slow one is read on an interval of its own.
+    of names that the reading's gaps use; ``rights`` are the ones it cannot be whole without. A slow one is read on
+    an interval of its own.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Collector(Generic[R]):
     read: Callable[[Any], Awaitable[R]]
     samples: Callable[[Sequence[Result[R]]], Iterator[Sample]]
     facts: tuple[str, ...] = ()
+    rights: tuple[Right, ...] = ()
     slow: bool = False
 
 

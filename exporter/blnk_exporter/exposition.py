@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import generate_latest as text_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_latest
+from prometheus_client.utils import floatToGoString
 
 from .metric import Metric, Sample
 
@@ -20,7 +22,7 @@ SERIES_DROPPED = Metric(
 )
 METRICS = (SERIES_LIMIT, SERIES_DROPPED)
 
-_Family = CounterMetricFamily | GaugeMetricFamily
+_Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 _ESCAPINGS = ("allow-utf-8", "underscores", "dots", "values")
 
 # Metrics of this very process (process_*, python_info); built once, collected per page.
@@ -112,24 +114,37 @@ class _Page:
 
 
 def _families(samples: Iterable[Sample], limit: int) -> Iterator[_Family]:
-    grouped: dict[Metric, dict[tuple[str, ...], float]] = {}
+    grouped: dict[Metric, dict[tuple[str, ...], Sample]] = {}
     dropped: Counter[str] = Counter()
     for sample in samples:
         series = grouped.setdefault(sample.metric, {})
         if sample.labels in series or len(series) >= limit:
             dropped[sample.metric.name] += 1
         else:
-            series[sample.labels] = sample.value
+            series[sample.labels] = sample
     for metric, series in grouped.items():
-        yield _family(metric, series)
-    yield _family(SERIES_LIMIT, {(): limit})
+        yield _family(metric, series.values())
+    yield _family(SERIES_LIMIT, SERIES_LIMIT(limit))
     if dropped:
-        yield _family(SERIES_DROPPED, {(name,): count for name, count in dropped.items()})
+        found = (sample for name, count in dropped.items() for sample in SERIES_DROPPED(count, metric=name))
+        yield _family(SERIES_DROPPED, found)
 
 
-def _family(metric: Metric, series: dict[tuple[str, ...], float]) -> _Family:
+def _family(metric: Metric, series: Iterable[Sample]) -> _Family:
+    if metric.buckets:
+        return _histogram(metric, series)
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.labels)
-    for labels, value in series.items():
-        family.add_metric(labels, value)
+    for sample in series:
+        family.add_metric(sample.labels, sample.value)
+    return family
+
+
+def _histogram(metric: Metric, series: Iterable[Sample]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    bounds = [*map(floatToGoString, metric.buckets), "+Inf"]
+    for sample in series:
+        if sample.distribution:
+            buckets = [*zip(bounds, accumulate(sample.distribution.counts), strict=True)]
+            family.add_metric(sample.labels, buckets, sample.distribution.sum)
     return family

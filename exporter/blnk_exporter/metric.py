@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 _NAME = re.compile(r"blnk_[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -18,21 +19,41 @@ class Sample:
     metric: "Metric"
     labels: tuple[str, ...]
     value: float
+    distribution: "Distribution | None" = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs; a histogram's value is the number of its observations."""
+        plain = {"metric": self.metric.name, "labels": dict(zip(self.metric.labels, self.labels, strict=True))}
+        if self.distribution is None:
+            return {**plain, "value": self.value}
+        bounds = [*self.metric.buckets, None]
+        counts = [[bound, count] for bound, count in zip(bounds, self.distribution.counts, strict=True)]
+        return {**plain, "value": self.value, "sum": self.distribution.sum, "buckets": counts}
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a histogram holds: observations per bucket, those beyond the last bound at the end, and their sum."""
+
+    counts: tuple[int, ...]
+    sum: float
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """The declaration of a metric: what docs, exposition and tests know of it.
 
-    A name that ends in ``_total`` is a counter, every other one a gauge. ``source`` says where the number comes
-    from, in the words of the program that it is read from. Raises ValueError for a declaration that breaks
-    Prometheus' conventions, so that a wrong one cannot be imported.
+    A name that ends in ``_total`` is a counter, one with ``buckets`` (upper bounds, rising, without infinity) a
+    histogram, every other one a gauge. ``source`` says where the number comes from, in the words of the program
+    that it is read from. Raises ValueError for a declaration that breaks Prometheus' conventions, so that a wrong
+    one cannot be imported.
     """
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
     source: str = ""
+    buckets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -44,16 +65,31 @@ class Metric:
                 raise ValueError(f"{self.name}: {label!r} cannot be a label")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"{self.name}: a label twice")
+        if list(self.buckets) != sorted({bound for bound in self.buckets if math.isfinite(bound)}):
+            raise ValueError(f"{self.name}: buckets rise and are finite")
 
     @property
     def kind(self) -> str:
-        """``counter`` or ``gauge``."""
+        """``counter``, ``histogram`` or ``gauge``."""
+        if self.buckets:
+            return "histogram"
         return "counter" if self.name.endswith("_total") else "gauge"
 
     def __call__(self, value: float | None, **labels: str) -> Iterator[Sample]:
         """One sample, or none when the value is not known: None, NaN and infinities are not facts."""
-        if len(labels) != len(self.labels):
-            raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
-        values = tuple(labels[label] for label in self.labels)
+        values = self._values(labels)
         if value is not None and math.isfinite(value):
             yield Sample(self, values, float(value))
+
+    def observed(self, distribution: Distribution | None, **labels: str) -> Iterator[Sample]:
+        """One histogram, or none when it is not known; its value is the number of observations."""
+        values = self._values(labels)
+        if distribution is not None:
+            if len(distribution.counts) != len(self.buckets) + 1:
+                raise ValueError(f"{self.name} has {len(self.buckets)} buckets and one beyond them")
+            yield Sample(self, values, float(sum(distribution.counts)), distribution)
+
+    def _values(self, labels: dict[str, str]) -> tuple[str, ...]:
+        if len(labels) != len(self.labels):
+            raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
+        return tuple(labels[label] for label in self.labels)

@@ -73,14 +73,7 @@ class Snapshot:
         """The same for programs: collectors with failures and gaps in words, and all samples."""
         return {
             "collectors": {outcome.collector.name: _words(outcome) for outcome in self.outcomes},
-            "samples": [
-                {
-                    "metric": sample.metric.name,
-                    "labels": dict(zip(sample.metric.labels, sample.labels, strict=True)),
-                    "value": sample.value,
-                }
-                for sample in self.samples()
-            ],
+            "samples": [sample.as_dict() for sample in self.samples()],
         }
 
     def _meta(self, outcome: Outcome) -> Iterator[Sample]:

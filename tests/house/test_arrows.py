@@ -11,7 +11,7 @@ import blnk_exporter
 PACKAGE = Path(blnk_exporter.__file__).parent
 # Each row may import the rows above it and itself.
 ROWS = (
-    "errors metric collector table",
+    "errors metric right collector table",
     "formats config health postgres_facts",
     "clients",
     "collectors",
