@@ -25,9 +25,11 @@ types: .venv/dev.done
 	@sh deploy/venv.sh $*
 	@touch $@
 
-# The documents that are rendered from declarations.
+# The documents and rights that are rendered from declarations.
 docs: .venv/dev.done
 	$(BIN)/blnk-exporter metrics > docs/metrics.md
+	$(BIN)/blnk-exporter grants postgres > deploy/postgres/exporter_role.sql
+	$(BIN)/blnk-exporter grants redis > deploy/redis/exporter.acl
 
 # Resolves the pins anew; the result is committed.
 lock: .venv/dev.done

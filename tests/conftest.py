@@ -239,6 +239,7 @@ async def _furnish(database: Database) -> None:
         await admin.execute("SET ROLE blnk")
         await schema.apply(admin, RELEASES[database.version])
         await admin.execute("GRANT USAGE ON SCHEMA blnk TO exporter, plain")
+        await admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA blnk TO exporter")
         await admin.execute("RESET ROLE")
         if database.statements:
             await admin.execute("CREATE EXTENSION pg_stat_statements")

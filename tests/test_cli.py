@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from blnk_exporter import __version__, cli, collectors
 
-COMMANDS = ("serve", "check-config", "scrape", "ping", "demo", "metrics")
+COMMANDS = ("serve", "check-config", "scrape", "ping", "demo", "metrics", "grants")
 CONFIGURED = ("serve", "check-config", "scrape")
 
 

@@ -277,5 +277,5 @@ async def test_no_rows_are_no_failure(client: PostgresClient) -> None:
 async def test_blnks_role_is_the_first_argument(client: PostgresClient) -> None:
     """Sessions are told apart by it; a name with a quote in it is data, not SQL."""
     facts = Table(name="who", sql={0: "SELECT 1 AS n, $1 || '' AS name"}, columns={"n": LABELLED}, labels=("name",))
-    rows, _ = await TableReader(client, blnk_role="o'brien").read((facts,), now=0.0)
+    rows, _ = await TableReader(client, argument="o'brien").read((facts,), now=0.0)
     assert rows["who"] == [{"n": 1, "name": "o'brien"}]

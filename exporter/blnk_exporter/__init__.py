@@ -15,14 +15,15 @@ A *collector* reads one kind of source and returns a *reading*: a frozen datacla
                       Snapshot = one Outcome per enabled collector
                   ┌───────┴────────┐
                   ▼                ▼
-             exposition          status
+             exposition         figures
                   ▼                ▼
               /metrics             /
 
 Each row may import the rows above it and nothing below (tests/house holds that)::
 
-    0  words     errors · metric · right · collector · table
+    0  words     errors · metric · right · collector · table · quantity
     1  pure      formats · config · health · postgres_facts
+                 ledger_facts · thresholds · figures · history
     2  edge      clients                                     the drivers live here
     3  rooms     collectors
     4  act       scrape · news

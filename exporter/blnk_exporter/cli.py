@@ -14,7 +14,7 @@ from . import __version__, collectors, config, exposition, log
 from .config import report
 from .config.settings import Web
 from .errors import CannotListen, ConfigError
-from .render import catalogue
+from .render import catalogue, grants
 from .serve import ping as ping_exporter
 from .serve import serve as serve_until_stopped
 from .service import Service
@@ -27,10 +27,16 @@ Beside a Blnk:         cd /etc/blnk && blnk-exporter serve
 Elsewhere:             blnk-exporter serve --blnk-config /etc/blnk/blnk.json
 What does it use?      blnk-exporter check-config
 What does it see?      blnk-exporter scrape
+What must it be let?   blnk-exporter grants postgres
 Nothing to hand?       blnk-exporter demo
 
 Every setting is a key of exporter.yml, a variable BLNK_EXPORTER_<KEY>, or a flag; the later wins. Secrets may come
 from files: BLNK_EXPORTER_POSTGRES_PASSWORD_FILE, or password_file in exporter.yml; a changed file is taken up by itself.
+"""
+_GRANTS = """
+\b
+blnk-exporter grants postgres | psql -X -v ON_ERROR_STOP=1 -d blnk
+blnk-exporter grants redis > exporter.acl
 """
 
 
@@ -215,6 +221,21 @@ def demo(*, scenario: str, address: str, level: str) -> None:
 def metrics() -> None:
     """Print every metric with type, labels, meaning, source and cost, as Markdown."""
     click.echo(catalogue.markdown())
+
+
+@cli.command("grants", short_help="Print the rights that the exporter needs.", epilog=_GRANTS, context_settings=_HELP)
+@click.argument("store", type=click.Choice([*grants.RENDERED]), metavar="postgres|redis")
+@_settings_flags
+def print_grants(*, store: str, **options: Any) -> None:
+    """Print what a role of the exporter's own needs, and not a right more.
+
+    For postgres a script that makes the role and may be run again and again, for redis one line of an ACL. Both are
+    for the collectors that are switched on and for the login that postgres.user or redis.username names. They hold no
+    password and say how to set one.
+    """
+    # Something to watch, of no account here: rights are printed where no Blnk is, too.
+    load = _loader({"servers": "http://127.0.0.1:5001"} | options, dict(os.environ))
+    click.echo(grants.RENDERED[store](_load_or_exit(load).settings), nl=False)
 
 
 def main() -> None:

@@ -45,9 +45,13 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The facts that one source gave. A field that is None is not known; a gap may say why."""
+    """The facts that one source gave. A field that is None is not known; a gap may say why.
+
+    ``read_at`` (Unix time) is told by a source that keeps its readings itself; others read when they are asked.
+    """
 
     gaps: tuple[Gap, ...] = ()
+    read_at: float | None = None
 
 
 R = TypeVar("R", bound=Reading)

@@ -45,8 +45,8 @@ class Metric:
 
     A name that ends in ``_total`` is a counter, one with ``buckets`` (upper bounds, rising, without infinity) a
     histogram, every other one a gauge. ``source`` says where the number comes from, in the words of the program
-    that it is read from. Raises ValueError for a declaration that breaks Prometheus' conventions, so that a wrong
-    one cannot be imported.
+    that it is read from; ``since`` is the exporter's release that first had it. Raises ValueError for a declaration
+    that breaks Prometheus' conventions, so that a wrong one cannot be imported.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     source: str = ""
     buckets: tuple[float, ...] = ()
+    since: str = "0.1.0"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -74,6 +75,12 @@ class Metric:
         if self.buckets:
             return "histogram"
         return "counter" if self.name.endswith("_total") else "gauge"
+
+    @property
+    def unit(self) -> str:
+        """What the number counts in: the unit that Prometheus' conventions put at the end of the name, else nothing."""
+        word = self.name.removesuffix("_total").rpartition("_")[2]
+        return {"seconds": "s", "bytes": "bytes", "ratio": "0 to 1"}.get(word, "")
 
     def __call__(self, value: float | None, **labels: str) -> Iterator[Sample]:
         """One sample, or none when the value is not known: None, NaN and infinities are not facts."""

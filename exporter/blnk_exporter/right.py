@@ -1,11 +1,14 @@
-"""The rights that a collector needs, as data: what the printed grants are made of, and what its tests run under."""
+"""The rights that a collector needs, as data: what the printed grants are made of, and what its tests run under.
+
+``facts`` of a right are what a reading lacks without it, as its gaps call them; without any, there is no reading.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """SELECT on some columns of one table of schema blnk; ``facts`` are what a reading lacks without it."""
+    """SELECT on some columns of one table of schema blnk; one that a release does not have is not granted there."""
 
     table: str
     columns: tuple[str, ...]
@@ -21,6 +24,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """USAGE on the schema that an extension lives in, where there is the extension."""
+
+    name: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One command of Redis', in the words of an ACL rule: ``zcard``, ``client|setname``."""
 
@@ -30,9 +41,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A pattern of keys that the commands read, in the words of an ACL rule."""
+    """A pattern of keys that the commands read, in the words of an ACL rule: ``asynq:{*}:t:*``."""
 
     pattern: str
+    facts: tuple[str, ...] = ()
 
 
-Right = Select | Member | Command | Keys
+Right = Select | Member | Extension | Command | Keys

@@ -11,6 +11,7 @@ import structlog
 
 from .collector import Collector, Outcome, Result, Room, Source
 from .errors import REASONS, ReadingError, TimedOut, TooDear, UnknownCollector
+from .history import History
 from .metric import Metric, Sample
 from .news import News
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 # A flight that outlives its deadline by this much is given up, so that a defect cannot close the gate for good.
 _GRACE_SECONDS = 5.0
+_PUT_OFF_SECONDS_MAX = 300.0
 
 ENABLED = Metric(
     "blnk_exporter_collector_enabled",
@@ -114,10 +116,15 @@ class _Flight:
 
 @dataclass
 class Memory:
-    """What outlives a change of configuration: when each collector last worked, and what was last said of it."""
+    """What outlives a change of configuration: when each collector last worked, what was last said of it, key figures.
+
+    ``scraped_at`` is when the last scrape completed, in Unix time; None before the first.
+    """
 
     last_success: dict[str, float] = field(default_factory=dict)
     news: News = field(default_factory=News)
+    history: History = field(default_factory=History)
+    scraped_at: float | None = None
 
 
 class Scraper:
@@ -151,7 +158,8 @@ class Scraper:
         """One outcome for each of the named collectors, all of them by default, within the budget."""
         deadline = asyncio.get_running_loop().time() + budget_seconds
         rooms = [room for name, room in self._rooms.items() if names is None or name in names]
-        outcomes = await asyncio.gather(*(self._outcome(room, deadline) for room in rooms))
+        resting = self._resting(rooms)
+        outcomes = await asyncio.gather(*(self._outcome(room, deadline, resting) for room in rooms))
         return Snapshot(tuple(outcomes), self.enabled, dict(self._memory.last_success), self._clock())
 
     async def settled(self) -> None:
@@ -168,11 +176,27 @@ class Scraper:
         if tasks:
             await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
 
-    async def _outcome(self, room: Room, deadline: float) -> Outcome:
-        last = self.outcomes.get(room.collector.name)
-        # A clock that was set back would make the outcome younger than any interval.
-        if last and _keeps(last) and 0 <= self._clock() - last.finished_at < room.min_interval_seconds:
-            return last
+    def _resting(self, rooms: Iterable[Room]) -> Mapping[str, Outcome]:
+        """The last outcomes of slow rooms that are served again: of the young ones, and of all that are due but one.
+
+        So dear readings do not come together. One that has been put off for long is read all the same.
+        """
+        resting, due = {}, []
+        for room in rooms:
+            last = self.outcomes.get(room.collector.name)
+            if room.min_interval_seconds and last and _keeps(last):
+                over = self._clock() - last.finished_at - room.min_interval_seconds
+                # A clock that was set back would make the outcome younger than any interval.
+                if -room.min_interval_seconds <= over < _PUT_OFF_SECONDS_MAX:
+                    resting[room.collector.name] = last
+                    due += [(over, room.collector.name)] if over >= 0 else []
+        if due:
+            del resting[max(due)[1]]
+        return resting
+
+    async def _outcome(self, room: Room, deadline: float, resting: Mapping[str, Outcome]) -> Outcome:
+        if room.collector.name in resting:
+            return resting[room.collector.name]
         flight, now = self._join(room, deadline), asyncio.get_running_loop().time
         started = now()
         # A caller that leaves does not end the flight; a follower with less patience gets a verdict of its own.
@@ -215,7 +239,9 @@ class Scraper:
         found, defect = await self._attempt(room.collector, samples(), float("inf"))
         if defect:
             results = [Result(result.source, failure=defect) for result in results]
-        return Outcome(room.collector, tuple(results), found or (), duration_seconds, self._clock())
+        told = (result.reading.read_at for result in results if result.reading)
+        read_at = min((moment for moment in told if moment is not None), default=self._clock())
+        return Outcome(room.collector, tuple(results), found or (), duration_seconds, read_at)
 
     async def _attempt(
         self, collector: Collector[Any], work: Awaitable[T], deadline: float

@@ -1,6 +1,7 @@
 """The exporter at work: the current settings with their clients and scraper, exchanged as one when a file changes."""
 
 import asyncio
+import math
 import os
 import platform
 import time
@@ -8,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from . import __version__, collectors
+from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
 from .config import Loaded
 from .config.settings import Own, Settings
@@ -89,7 +91,10 @@ class Service:
         self._statvfs = statvfs
         self._log = structlog.get_logger()
         self._now: _Generation | None = None
-        self._memory = Memory()
+        self._limits = thresholds.load()
+        self.memory = Memory()
+        """What a new configuration does not change."""
+        self._remembered: dict[str, Any] = {}
         self._reload_ok = True
         self._exchange = asyncio.Lock()
         self._leaving: dict[asyncio.Task[None], _Generation] = {}
@@ -126,6 +131,8 @@ class Service:
             # Only now: a changed configuration may have other collectors.
             names = scraper.select(collect, exclude)
             snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
+        if snapshot.outcomes:
+            self._remember(snapshot)
         self.scraped.set()
         return snapshot
 
@@ -160,6 +167,20 @@ class Service:
         yield from RELOADED_AT(self._generation.read_at)
         yield from snapshot.samples()
 
+    @property
+    def reload_ok(self) -> bool:
+        """Whether the configuration in force is the one that its files hold."""
+        return self._reload_ok
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        """The key figures of the collectors that this scrape has read."""
+        outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes}
+        # A scrape is given nothing older than it may be.
+        whole = dict.fromkeys(outcomes, True)
+        taken = figures.take(outcomes, whole, self._limits, at=snapshot.at, slow_seconds=math.inf)
+        self.memory.history.note(snapshot.at, taken)
+        self.memory.scraped_at = snapshot.at
+
     async def close(self) -> None:
         """Close every connection."""
         for task, old in [*self._leaving.items()]:
@@ -188,8 +209,10 @@ class Service:
         # Looked at first and read second: a file written in between has changed by the next scrape.
         loaded = self._load()
         stack = AsyncExitStack()
-        clients = await stack.enter_async_context(open_clients(loaded.settings, statvfs=self._statvfs))
-        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES, memory=self._memory)
+        clients = await stack.enter_async_context(
+            open_clients(loaded.settings, statvfs=self._statvfs, remembered=self._remembered)
+        )
+        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES, memory=self.memory)
         return _Generation(loaded, scraper, stack, watched, signature, time.time())
 
 

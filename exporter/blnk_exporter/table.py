@@ -38,7 +38,7 @@ class Table:
     """One fact: what to select, which columns are labels, which are metrics.
 
     ``sql`` maps the first server version that a text is for to the text; a server older than all of them does not
-    have the fact. ``$1`` in a text is the name of Blnk's role. ``states`` are columns with a closed set of values:
+    have the fact. ``$1`` in a text is the reader's argument. ``states`` are columns with a closed set of values:
     one series per value, 1 for the true one. ``needs`` is a predefined role without which the server shows only
     part of the truth. A column ``gap`` is no metric: where it is not NULL, it says in words what its row cannot tell.
     """
@@ -67,12 +67,13 @@ class Table:
                 raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
 
     def samples(self, rows: Sequence[Row], address: str) -> Iterator[Sample]:
-        """What the rows say; a NULL says nothing."""
+        """What the rows say; a NULL says nothing. ``address`` is told by the metrics that have it as a label."""
         for row in rows:
-            labels = {"address": address} | {label: str(row[label]) for label in self.labels}
+            known = {"address": address} | {label: str(row[label]) for label in self.labels}
             for column, metric in self.columns.items():
-                yield from metric(row[column], **labels)
+                yield from metric(row[column], **{label: known[label] for label in metric.labels})
             for column, (metric, values) in self.states.items():
+                labels = {label: known[label] for label in metric.labels[:-1]}
                 for value in values if row[column] is not None else ():
                     yield from metric(row[column] == value, **labels, **{metric.labels[-1]: value})
 
@@ -86,19 +87,23 @@ class TableReader:
     again for as long: until then a reading is one statement, and the first that succeeds ends the wait.
     """
 
-    def __init__(self, database: Database, *, blnk_role: str | None = None, retry_seconds: float = 300.0) -> None:
+    def __init__(self, database: Database, *, argument: str | None = None, retry_seconds: float = 300.0) -> None:
         self.address = database.address
         self._database = database
-        self._blnk_role = blnk_role
+        self._argument = argument
         self._retry_seconds = retry_seconds
         self._refused: dict[str, tuple[float, Gap]] = {}
         self._nothing: tuple[float, type[ReadingError]] | None = None
 
-    async def read(self, tables: Iterable[Table], *, now: float) -> tuple[Rows, tuple[Gap, ...]]:
+    async def read(
+        self, tables: Iterable[Table], *, now: float, argument: str | None = None
+    ) -> tuple[Rows, tuple[Gap, ...]]:
         """Rows by table name, and a gap for each fact that could not be had. ``now`` is a monotonic clock's seconds.
 
-        Raises the ReadingError when the server gave nothing at all.
+        ``argument`` replaces the one that the reader was made with. Raises the ReadingError when the server gave
+        nothing at all.
         """
+        self._argument = self._argument if argument is None else argument
         version = await self._database.version()
         self._refused = {name: kept for name, kept in self._refused.items() if kept[0] > now}
         wanted = {table.name: table for table in tables if table.text(version)}
@@ -113,7 +118,7 @@ class TableReader:
         return rows, (*gaps, *(gap for name, (_, gap) in self._refused.items() if name in wanted))
 
     async def _fetch(self, tables: Sequence[Table], version: int) -> tuple[Rows, list[Gap]]:
-        text = await self._database.fetch_text(_statement(tables, version), self._blnk_role)
+        text = await self._database.fetch_text(_statement(tables, version), self._argument)
         answer, rows, gaps = json.loads(text), {}, []
         for table in tables:
             if answer[table.name] == _NO_RIGHT:
@@ -154,7 +159,7 @@ def _gap(table: Table, error: ReadingError) -> Gap:
 
 def _statement(tables: Sequence[Table], version: int) -> str:
     """One select of one JSON object with a key per table."""
-    parts = ["'role', $1::text"]
+    parts = ["'argument', $1::text"]
     for table in tables:
         rows = f"(SELECT json_agg(t) FROM ({table.text(version)}) t)"  # noqa: S608 - our own constants
         if table.needs:

@@ -93,7 +93,7 @@ async def test_a_lock_is_not_waited_for(postgres: Database) -> None:
         ("SELECT 1", Malformed),
         ("SELECT NULL::text", Malformed),
         ("SELECT rolpassword::text FROM pg_authid", Refused),
-        ("SELECT status FROM blnk.transactions", Refused),
+        ("SELECT pg_read_file('postgresql.conf')", Refused),
     ],
 )
 async def test_a_faulty_statement_keeps_the_connection(

@@ -23,7 +23,7 @@ NOT_HERE = {
 async def page_of(server: Database, user: str = "exporter", *, blnk_role: str | None = "blnk", **fields: Any) -> Page:
     """One reading by a role, without the label of the address."""
     async with postgres_client(server.dsn(user, **fields)) as client:
-        return bare(await read_page(COLLECTOR, TableReader(client, blnk_role=blnk_role)))
+        return bare(await read_page(COLLECTOR, TableReader(client, argument=blnk_role)))
 
 
 async def gaps_of(
@@ -31,7 +31,7 @@ async def gaps_of(
 ) -> dict[str, str]:
     """What one reading by a role misses, and why in words."""
     async with postgres_client(server.dsn(user, **fields)) as client:
-        reading = await COLLECTOR.read(TableReader(client, blnk_role=blnk_role))
+        reading = await COLLECTOR.read(TableReader(client, argument=blnk_role))
     assert {gap.reason for gap in reading.gaps} <= {"refused"}
     assert {gap.fact for gap in reading.gaps} <= set(COLLECTOR.facts)
     return {gap.fact: gap.detail for gap in reading.gaps}

@@ -34,7 +34,7 @@ def test_samples_of_rows() -> None:
 async def test_every_version_tells_every_fact_in_one_statement(each_postgres: Database) -> None:
     """15 to 18 move their columns about: each fact comes on each of them, without a gap, and costs one statement."""
     async with postgres_client(each_postgres.dsn()) as client:
-        reader = TableReader(client, blnk_role="blnk")
+        reader = TableReader(client, argument="blnk")
         await COLLECTOR.read(reader)
         before = each_postgres.log()
         reading = await COLLECTOR.read(reader)
@@ -122,14 +122,15 @@ async def test_a_session_that_waits_for_a_lock_is_seen(postgres: Database) -> No
 async def test_a_role_without_pg_monitor_gets_gaps_and_no_lies(each_postgres: Database) -> None:
     """PostgreSQL shows such a role every session without its state: counted, that would be zeros."""
     async with postgres_client(each_postgres.dsn("plain")) as client:
-        reader = TableReader(client, blnk_role="blnk")
+        reader = TableReader(client, argument="blnk")
         before = each_postgres.log()
         reading = await COLLECTOR.read(reader)
         assert each_postgres.executed(before, "plain") == 1
         found = page(COLLECTOR.samples([Result(reader, reading)]))
     privileged = {table.name for table in TABLES if table.needs}
     assert {(gap.fact, gap.reason) for gap in reading.gaps} == {(name, "refused") for name in privileged}
-    assert all("pg_read_all_stats" in gap.detail for gap in reading.gaps)
+    needs = {table.name: table.needs for table in TABLES}
+    assert all(f"the role {needs[gap.fact]}," in gap.detail for gap in reading.gaps)
     hidden = {metric.name for table in TABLES if table.needs for metric in table.metrics}
     assert {"blnk_postgres_connections", "blnk_postgres_lock_waits"} < hidden
     assert hidden & set(found) == set()

@@ -48,6 +48,9 @@ async def test_everything_that_is_named_is_read(postgres: Database) -> None:
         "postgres": 2,
         "tables": 1,
         "statements": 1,
+        "ledger": 1,
+        "books": 1,
+        "catalog": 1,
         "host": 1,
     }
 
@@ -66,11 +69,12 @@ async def test_slow_rooms_have_the_interval_of_the_settings(postgres: Database) 
     found = settings(Own(limits=Limits(slow_interval_seconds=77)), postgres=(postgres.dsn(),))
     async with open_clients(found) as clients:
         intervals = {room.collector.name: room.min_interval_seconds for room in collectors.bind(clients)}
-    assert intervals == {"postgres": 0, "tables": 77, "statements": 77, "host": 0}
+    slow = dict.fromkeys(("tables", "statements", "catalog"), 77)
+    assert intervals == {"postgres": 0, "ledger": 0, "books": 0, "host": 0} | slow
 
 
 @pytest.mark.sandbox
-async def test_a_whole_scrape_is_three_statements_and_then_one(each_postgres: Database, store: ValkeyServer) -> None:
+async def test_an_ordinary_scrape_is_two_statements(each_postgres: Database, store: ValkeyServer) -> None:
     """Counted on the server: ordinary scrapes read PostgreSQL itself only, slow rooms rest, one connection is kept."""
     queues = tuple(f"new:transaction_{number}" for number in range(24))
     own = Own(host=Host(paths=("/",)))
@@ -83,7 +87,7 @@ async def test_a_whole_scrape_is_three_statements_and_then_one(each_postgres: Da
         for _ in range(3):
             before = each_postgres.log()
             await scraper.scrape(budget_seconds=9)
-            assert each_postgres.executed(before) == 1
+            assert each_postgres.executed(before) == 2
             assert "connection received" not in each_postgres.log()[len(before) :]
 
 
@@ -96,7 +100,10 @@ async def test_a_store_that_freezes_costs_its_own_rooms_only(
     own = Own(limits=Limits(slow_interval_seconds=0))
     redis = RedisDsn(host=store.host, port=store.port)
     found = settings(own, postgres=(postgres.dsn(),), redis=redis, queues=("q",))
-    rooms_of = {"redis": {"workers", "queues", "redis"}, "postgres": {"postgres", "tables", "statements"}}
+    rooms_of = {
+        "redis": {"workers", "queues", "redis"},
+        "postgres": {"postgres", "tables", "statements", "ledger", "catalog"},
+    }
     async with open_clients(found) as clients:
         scraper = Scraper(collectors.bind(clients))
         await scraper.scrape(budget_seconds=9)
@@ -127,9 +134,29 @@ async def test_every_store_gone_is_a_page_all_the_same() -> None:
     told = {sample.metric.name: sample.value for sample in snapshot.samples() if sample.metric.name.endswith("_up")}
     assert told == {"blnk_server_up": 0, "blnk_workers_up": 0, "blnk_redis_up": 0, "blnk_postgres_up": 0}
     assert not [
-        sample for sample in snapshot.samples() if sample.metric.name.startswith(("blnk_queues_", "blnk_tables_"))
+        sample
+        for sample in snapshot.samples()
+        if sample.metric.name.startswith(
+            ("blnk_queues_", "blnk_tables_", "blnk_ledger_", "blnk_books_", "blnk_catalog_")
+        )
     ]
 
 
 def _nowhere() -> Any:
     return PostgresDsn(hosts=("127.0.0.1",), ports=(1,), user="u", database="d", sslmode="disable")
+
+
+async def test_a_new_configuration_forgets_nothing_of_the_ledger(postgres: Database) -> None:
+    """A rotated password is a new configuration: its counters go on, and its bounds are the new ones."""
+    remembered: dict[str, Any] = {}
+
+    async def following(own: Own, database: str = "blnk") -> Any:
+        found = settings(own, postgres=(postgres.dsn(database=database),))
+        async with open_clients(found, remembered=remembered) as clients:
+            (ledger,) = [room for room in collectors.bind(clients) if room.collector.name == "ledger"]
+            return ledger.sources[0].following
+
+    first = await following(Own())
+    assert await following(Own(ledger={"open_rows": 123})) is first
+    assert first.bounds.open_rows == 123
+    assert await following(Own(), "empty") is not first

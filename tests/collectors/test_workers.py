@@ -210,7 +210,7 @@ async def test_an_evicted_heartbeat_is_not_taken_for_no_consumer(each_store: Val
 @pytest.mark.sandbox
 async def test_a_user_who_may_not_read_heartbeats_gets_no_zero(new_store: Callable[..., Any]) -> None:
     """Whether anybody serves a queue is then unknown."""
-    users = {"exporter": "on >secret +zrevrangebyscore +time ~asynq:servers*"}
+    users = {"exporter": "on >secret +zrevrangebyscore +time +srandmember ~asynq:*"}
     async with new_store(users=users) as server, Redis.from_url(server.url()) as redis:
         await Asynq(redis).beat(beating(1), {}, time.time())
         async with redis_client(server, username="exporter", password=SecretStr("secret")) as client:

@@ -11,7 +11,19 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 TEXT = "text/plain; version=0.0.4"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-COLLECTORS = ("server", "workers", "queues", "redis", "postgres", "tables", "statements", "host")
+COLLECTORS = (
+    "server",
+    "workers",
+    "queues",
+    "redis",
+    "postgres",
+    "tables",
+    "statements",
+    "ledger",
+    "books",
+    "catalog",
+    "host",
+)
 Labels = Mapping[str, str]
 
 

@@ -1,6 +1,7 @@
 """``blnk-exporter scrape`` and ``ping`` on a real deployment: what they print, and with which exit code."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,10 +48,10 @@ async def test_scrape_as_json_of_a_healthy_deployment(healthy: Sandbox, tmp_path
 @pytest.mark.parametrize(
     ("wrong", "failed", "sentence"),
     [
-        ("postgres password", "postgres tables statements", "password authentication failed"),
+        ("postgres password", "postgres tables statements ledger books catalog", "password authentication failed"),
         ("redis password", "workers queues redis", "refuses the login"),
-        ("no such database", "postgres tables statements", 'database "nowhere" does not exist'),
-        ("missing schema", "tables", "no table of Blnk"),
+        ("no such database", "postgres tables statements ledger books catalog", 'database "nowhere" does not exist'),
+        ("missing schema", "tables ledger books catalog", "blnk"),
     ],
 )
 async def test_scrape_of_what_is_wrong(
@@ -75,10 +76,13 @@ async def test_scrape_of_what_is_wrong(
 
 
 async def test_scrape_without_rights(healthy: Sandbox, onlooker: None, tmp_path: Path) -> None:
-    """A role with LOGIN only is a poor choice and no failure: what it may not see is named on the page."""
+    """A role with LOGIN only: what it may not see is named, and what nothing can be seen of has failed."""
     dsn = healthy.postgres.dsn(user="passerby", password="pass", database="blnk", sslmode="disable")
     ended = await run("scrape", "--blnk-config", str(healthy.blnk_json), cwd=tmp_path, BLNK_EXPORTER_POSTGRES_DSN=dsn)
-    assert ended.returncode == 0
+    assert ended.returncode == 1
+    assert re.search(
+        r"^ledger .*: permission denied for schema blnk; run what `blnk-exporter grants", ended.stderr, re.MULTILINE
+    )
     assert "postgres has no connections: needs the role pg_read_all_stats, which pg_monitor has\n" in ended.stderr
     assert 'blnk_exporter_fact_missing{collector="postgres"' in ended.stdout
 

@@ -18,6 +18,7 @@ from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 
 from .exporter import HEADER, Running, eventually, started, until
+from .page import COLLECTORS
 
 pytestmark = pytest.mark.sandbox
 
@@ -104,7 +105,8 @@ async def test_a_thousand_scrapes(watched: Watched) -> None:
         assert await watched.connections() == (1, 1)
     assert (await watched.tasks(), watched.descriptors, watched.threads) == (tasks, descriptors, threads)
     assert watched.memory_bytes - memory < GROWTH_BYTES_MAX
-    assert watched.running.err.count("\n") == 9, "a line when it listens, one for each collector, none for a scrape"
+    # One when it listens, one for each collector, none for a scrape.
+    assert watched.running.err.count("\n") == 1 + len(COLLECTORS)
 
 
 @pytest.mark.parametrize("frozen", ["valkey", "postgres"])

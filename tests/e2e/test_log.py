@@ -17,7 +17,7 @@ from .page import COLLECTORS
 
 pytestmark = pytest.mark.sandbox
 
-POSTGRES = ("postgres", "tables", "statements")
+POSTGRES = ("postgres", "tables", "statements", "ledger", "catalog")
 
 
 def _events(running: Running) -> list[tuple[str, str, str, str]]:

@@ -92,7 +92,7 @@ async def test_series_are_what_the_page_says(prometheus: Prometheus) -> None:
     assert await prometheus.query("blnk_server_up") == [1]
     assert await prometheus.query("blnk_redis_up") == [1]
     assert await prometheus.query("count(blnk_queues_pending_tasks)") == [24]
-    assert await prometheus.query("sum(blnk_exporter_collector_success)") == [8]
+    assert await prometheus.query("sum(blnk_exporter_collector_success)") == [11]
     # No label of ours clashes with one of Prometheus' own.
     assert await prometheus.query('count({__name__=~"blnk_.*", exported_job!=""})') == []
     assert await prometheus.query('count({__name__=~"blnk_.*", exported_instance!=""})') == []
@@ -106,7 +106,8 @@ async def test_counters_are_counters(prometheus: Prometheus) -> None:
     # OpenMetrics names a counter's family without its suffix.
     assert kinds["blnk_queues_processed"] == "counter"
     assert kinds["blnk_queues_pending_tasks"] == "gauge"
-    assert set(kinds.values()) == {"counter", "gauge"}
+    assert kinds["blnk_ledger_queue_to_apply_seconds"] == "histogram"
+    assert set(kinds.values()) == {"counter", "gauge", "histogram"}
     assert all(entry["help"] for entry in metadata if entry["metric"].startswith("blnk_"))
 
 

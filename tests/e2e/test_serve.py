@@ -23,14 +23,18 @@ RELOADED = "blnk_exporter_config_last_reload_successful"
 READ_AT = "blnk_exporter_config_last_reload_success_timestamp_seconds"
 
 
+RIGHTS = "GRANT USAGE ON SCHEMA blnk TO {0}; GRANT SELECT ON ALL TABLES IN SCHEMA blnk TO {0}"
+
+
 @pytest_asyncio.fixture
 async def exporter_role(healthy: Sandbox) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's session, and a role for the exporter whose password is ``first``."""
     owner = await asyncpg.connect(healthy.postgres.dsn(database="blnk"))
     await owner.execute("CREATE ROLE exporter LOGIN PASSWORD 'first' IN ROLE pg_monitor")
+    await owner.execute(RIGHTS.format("exporter"))
     yield owner
     await _disconnect(owner, "exporter")
-    await owner.execute("DROP ROLE exporter")
+    await owner.execute("DROP OWNED BY exporter; DROP ROLE exporter")
     await owner.close()
 
 
@@ -125,7 +129,7 @@ async def test_rotated_password_needs_no_restart(
         await exporter_role.execute("ALTER ROLE exporter PASSWORD 'second'")
         await _disconnect(exporter_role, "exporter")
         page = await running.scrape()
-        assert dict.fromkeys(("postgres", "tables", "statements"), "refused") == page.failures
+        assert dict.fromkeys(("postgres", "tables", "statements", "ledger", "catalog"), "refused") == page.failures
         secret.write_text("second\n")
         assert (await running.scrape()).whole
         # Replaced as Kubernetes does it, by a rename, and to a text of the same length.
@@ -242,6 +246,7 @@ async def test_no_secret_is_ever_told(tmp_path: Path) -> None:
     async with sandbox.running("healthy") as stack:
         owner = await asyncpg.connect(stack.postgres.dsn(database="blnk"))
         await owner.execute(f"CREATE ROLE canary LOGIN PASSWORD '{CANARY}' IN ROLE pg_monitor")
+        await owner.execute(RIGHTS.format("canary"))
         redis = Redis.from_url(stack.valkey.url())
         await redis.execute_command("ACL", "SETUSER", "canary", "on", f">{CANARY}", "+@all", "~*")
         blnk_json = tmp_path / "blnk.json"

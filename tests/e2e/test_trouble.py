@@ -22,7 +22,7 @@ from .page import COLLECTORS
 
 pytestmark = pytest.mark.sandbox
 
-POSTGRES = ("postgres", "tables", "statements")
+POSTGRES = ("postgres", "tables", "statements", "ledger", "catalog")
 REDIS = ("workers", "queues", "redis")
 PACKAGE = str(Path(blnk_exporter.__file__).parent)
 
@@ -70,7 +70,9 @@ async def test_frozen_postgres(healthy: Sandbox, *, warm: bool) -> None:
         page = await exporter.scrape(timeout="3")
         assert page.seconds < 3
         # Blnk's own health check waits for PostgreSQL, too.
-        assert dict.fromkeys((*POSTGRES, "server"), "timeout") == page.failures
+        # The books are still known where they were read before.
+        failed = (*POSTGRES, "server", *(() if warm else ("books",)))
+        assert dict.fromkeys(failed, "timeout") == page.failures
         assert page.value("blnk_postgres_up") == 0
         assert page.value("blnk_server_down", reason="timeout") == 1
         assert len(page.values("blnk_queues_pending_tasks")) >= 24
@@ -231,7 +233,7 @@ async def answering(garbage: bytes) -> AsyncIterator[tuple[int, set[object]]]:
 @pytest.mark.parametrize("store", ["redis", "postgres"])
 async def test_garbage_instead_of_a_database(healthy: Sandbox, store: str, garbage: str) -> None:
     """A port number of somebody else is a plain mistake; its answer must not break a page or be believed."""
-    failed = {"redis": REDIS, "postgres": POSTGRES}[store]
+    failed = {"redis": REDIS, "postgres": (*POSTGRES, "books")}[store]
     # A driver that turns round for ever in one callback would keep the whole run, which then must not end in silence.
     faulthandler.dump_traceback_later(60, exit=True)
     async with answering(GARBAGE[garbage]) as (port, connected):
@@ -247,7 +249,8 @@ async def test_garbage_instead_of_a_database(healthy: Sandbox, store: str, garba
                 assert set(failed) == set(page.failures)
                 assert set(page.failures.values()) <= {"timeout", "malformed", "unreachable", "refused"}
                 assert page.value(f"blnk_{store}_up") == 0
-                assert len(connected) <= 1
+                # The books are read on a connection of their own.
+                assert len(connected) <= (1 if store == "redis" else 2)
         await until(lambda: not connected, what="all connections closed")
     faulthandler.cancel_dump_traceback_later()
 
@@ -291,7 +294,7 @@ async def test_wrong_passwords(healthy: Sandbox) -> None:
     }
     async with serving(healthy, **flags) as exporter:
         page = await exporter.scrape()
-        assert dict.fromkeys((*REDIS, *POSTGRES), "refused") == page.failures
+        assert dict.fromkeys((*REDIS, *POSTGRES, "books"), "refused") == page.failures
         assert page.value("blnk_server_up") == 1
 
 
@@ -300,9 +303,10 @@ async def test_missing_schema(healthy: Sandbox) -> None:
     dsn = healthy.postgres.dsn(database="postgres", sslmode="disable")
     async with serving(healthy, postgres__dsn=dsn) as exporter:
         page = await exporter.scrape()
-        assert page.failures == {"tables": "malformed"}
+        ours = ("tables", "ledger", "books", "catalog")
+        assert page.failures == dict.fromkeys(ours, "malformed")
         assert page.value("blnk_postgres_up") == 1
-        assert page.names("blnk_tables_") == []
+        assert [name for room in ours for name in page.names(f"blnk_{room}_")] == []
 
 
 async def test_missing_rights(healthy: Sandbox) -> None:
@@ -313,7 +317,8 @@ async def test_missing_rights(healthy: Sandbox) -> None:
         dsn = healthy.postgres.dsn(user="onlooker", password="look", database="blnk", sslmode="disable")
         async with serving(healthy, postgres__dsn=dsn) as exporter:
             page = await exporter.scrape()
-            assert page.failures == {}
+            # Not even the schema is theirs to look into.
+            assert page.failures == dict.fromkeys(("ledger", "books"), "refused")
             missing = {dict(labels)["fact"] for labels in page.samples["blnk_exporter_fact_missing"]}
             assert missing
             assert page.value("blnk_postgres_up") == 1

@@ -11,8 +11,8 @@ import blnk_exporter
 PACKAGE = Path(blnk_exporter.__file__).parent
 # Each row may import the rows above it and itself.
 ROWS = (
-    "errors metric right collector table",
-    "formats config health postgres_facts",
+    "errors metric right collector table quantity",
+    "formats config health postgres_facts ledger_facts thresholds figures history",
     "clients",
     "collectors",
     "scrape news",

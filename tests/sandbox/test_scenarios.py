@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from blnk_exporter.sandbox import SCENARIOS, Sandbox, running, topology, trouble
+from blnk_exporter.sandbox import SCENARIOS, Sandbox, ledger_trouble, running, topology, trouble
 
 pytestmark = pytest.mark.sandbox
 
@@ -223,6 +223,119 @@ async def test_replica_lag(sandbox: Sandbox) -> None:
     behind = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication"
     assert await primary.fetchval(behind) > 0
     await primary.close()
+
+
+# Without an outcome for so many seconds since they were created, or due.
+UNRESOLVED = """
+SELECT q.status, q.transaction_id, extract(epoch FROM now() - w.due) AS age
+FROM blnk.transactions q, LATERAL (SELECT greatest(q.created_at, q.scheduled_for) AT TIME ZONE 'UTC' AS due) w
+WHERE q.status IN ('QUEUED', 'SCHEDULED') AND w.due < now() - make_interval(secs => $1)
+  AND NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.reference = q.reference || '_q')
+"""
+
+
+@contextlib.asynccontextmanager
+async def ledger(sandbox: Sandbox) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(sandbox.postgres.dsn(database="blnk"))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def messages(redis: Redis) -> bytes:
+    """All tasks' contents in one."""
+    keys = [key async for key in redis.scan_iter("asynq:{new:transaction*}:t:*")]
+    return b"".join([await redis.hget(key, "msg") or b"" for key in keys])
+
+
+async def test_transactions_stuck(sandbox: Sandbox) -> None:
+    """Accepted and in no queue; and one hold is days old, as the balances say too."""
+    async with ledger(sandbox) as connection, client(sandbox) as redis:
+        stuck = await connection.fetch(UNRESOLVED, 55.0)
+        schedules = [row for row in stuck if row["status"] == "SCHEDULED"]
+        queued = [row["age"] for row in stuck if row["status"] == "QUEUED"]
+        assert len(schedules) == ledger_trouble.STUCK_SCHEDULES
+        assert ledger_trouble.STUCK_TRANSFERS - 3 < len(queued) <= ledger_trouble.STUCK_TRANSFERS
+        assert 0 <= max(queued) - ledger_trouble.STUCK_SECONDS < 300
+        tasks = await messages(redis)
+        assert tasks
+        assert [row["transaction_id"] for row in stuck if row["transaction_id"].encode() in tasks] == []
+        old = await connection.fetch(
+            "SELECT source, precise_amount FROM blnk.transactions h WHERE status = 'INFLIGHT' AND created_at < now() -"
+            " interval '2 days' AND NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.parent_transaction IN"
+            " (h.transaction_id, h.parent_transaction) AND c.status IN ('APPLIED', 'VOID'))"
+        )
+        assert len(old) == 1
+        held = "SELECT inflight_debit_balance FROM blnk.balances WHERE balance_id = $1"
+        assert await connection.fetchval(held, old[0]["source"]) >= old[0]["precise_amount"]
+        written = (
+            "SELECT timestamp - created_at FROM blnk.transaction_journal JOIN blnk.transactions USING (transaction_id)"
+        )
+        assert not await connection.fetchval(f"SELECT EXISTS ({written} WHERE timestamp - created_at > '1 hour')")
+
+
+async def test_ledger_unbalanced(sandbox: Sandbox) -> None:
+    """One balance that is not its credits less its debits, in a currency that sums up to 0; and one that does not."""
+    async with ledger(sandbox) as connection:
+        wrong = await connection.fetch(
+            "SELECT currency, credit_balance - debit_balance - balance AS off FROM blnk.balances"
+            " WHERE balance <> credit_balance - debit_balance"
+        )
+        assert [tuple(row) for row in wrong] == [("USD", ledger_trouble.MISMATCHED_CENTS)]
+        sums = await connection.fetch("SELECT currency, sum(balance) FROM blnk.balances GROUP BY 1 ORDER BY 1")
+        assert [tuple(row) for row in sums] == [("EUR", ledger_trouble.UNBALANCED_CENTS), ("USD", 0)]
+
+
+async def test_ledger_tampered(sandbox: Sandbox) -> None:
+    """Rows are gone and go on to go, the chain's end with them; a guard is off, and an index is of no use."""
+    async with ledger(sandbox) as connection:
+        deleted = "SELECT count(*) FROM blnk.transaction_journal WHERE action_type = 'DELETE'"
+        assert await connection.fetchval(deleted) >= ledger_trouble.CUT_ROWS + 1
+        gone = "SELECT old_data ->> 'status' FROM blnk.transaction_journal WHERE action_type = 'DELETE' ORDER BY id LIMIT 1"
+        assert await connection.fetchval(gone) == "APPLIED"
+        last, sealed = await connection.fetchrow(
+            "SELECT last_seq, (SELECT max(chain_seq) FROM blnk.transactions) FROM blnk.chain_state"
+        )
+        assert last - sealed >= ledger_trouble.CUT_ROWS
+        off = await connection.fetch("SELECT tgname FROM pg_trigger WHERE tgenabled = 'D'")
+        assert [row[0] for row in off] == ["prevent_transaction_update_trigger"]
+        assert (
+            await connection.execute(f"UPDATE blnk.transactions SET status = 'VOID' WHERE chain_seq = {sealed}")
+            == "UPDATE 1"
+        )
+        broken = await connection.fetch(
+            "SELECT indrelid::regclass::text, indisready FROM pg_index WHERE NOT indisvalid"
+        )
+        assert [tuple(row) for row in broken] == [("blnk.transactions", False)]
+
+
+async def test_ledger_tampered_of_the_old_release() -> None:
+    """It has no chain to cut."""
+    async with running("ledger-tampered", release="0.13.2") as sandbox, ledger(sandbox) as connection:
+        deleted = "SELECT count(*) FROM blnk.transaction_journal WHERE action_type = 'DELETE'"
+        assert await connection.fetchval(deleted) >= 1
+        assert await connection.fetchval("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 1
+
+
+async def test_lineage_failed(sandbox: Sandbox) -> None:
+    """What failed, what waits and will for ever, and a reconciliation that has no end."""
+    async with ledger(sandbox) as connection:
+        entries = await connection.fetch(
+            "SELECT status, count(*) AS number, min(attempts) AS attempts, count(last_error) AS errors,"
+            " extract(epoch FROM localtimestamp - min(created_at)) AS age FROM blnk.lineage_outbox GROUP BY 1"
+        )
+        known = {row["status"]: row for row in entries}
+        failed, pending = known["failed"], known["pending"]
+        assert (failed["number"], failed["attempts"], failed["errors"]) == (ledger_trouble.FAILED_ENTRIES, 5, 12)
+        assert pending["number"] >= ledger_trouble.PENDING_ENTRIES
+        assert 0 < pending["age"] - ledger_trouble.PENDING_SECONDS < 300
+        runs = await connection.fetch(
+            "SELECT status, completed_at IS NULL AS open, extract(epoch FROM localtimestamp - started_at) AS age"
+            " FROM blnk.reconciliations ORDER BY id"
+        )
+        assert [(row["status"], row["open"]) for row in runs] == [("completed", False), ("in_progress", True)]
+        assert 0 < runs[1]["age"] - ledger_trouble.RECONCILING_SECONDS < 300
 
 
 def test_every_scenario_is_tested() -> None:

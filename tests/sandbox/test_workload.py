@@ -2,51 +2,33 @@
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from blnk_exporter.sandbox import schema, topology
+from blnk_exporter.sandbox import ledger_trouble, schema, topology
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 from blnk_exporter.sandbox.workload import Workload
 
+from .ledger import CHAINED, DIVERGING, HELD, UNBALANCED, Pool, a_database
+
 pytestmark = pytest.mark.sandbox
 
-UNBALANCED = (
-    "SELECT currency FROM blnk.balances GROUP BY currency"
-    " HAVING sum(balance) <> 0 OR sum(inflight_balance) <> 0 OR sum(credit_balance) <> sum(debit_balance)"
-)
-# A balance is what its own rows say: the check that an auditor would make.
-DIVERGING = """
-SELECT balance_id FROM blnk.balances b
-WHERE balance <> (SELECT coalesce(sum(CASE WHEN destination = balance_id THEN precise_amount ELSE -precise_amount END), 0)
-                  FROM blnk.transactions t WHERE status = 'APPLIED' AND balance_id IN (source, destination))
-"""
 
-
-@pytest_asyncio.fixture
-async def pool(postgres: PostgresServer) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    admin = await asyncpg.connect(postgres.dsn())
-    await admin.execute("DROP DATABASE IF EXISTS workload WITH (FORCE)")
-    await admin.execute("CREATE DATABASE workload")
-    await admin.close()
-    async with asyncpg.create_pool(
-        postgres.dsn(database="workload"), min_size=0, max_size=2, command_timeout=2
-    ) as made:
-        async with made.acquire() as connection:
-            await schema.apply(connection)
+@pytest_asyncio.fixture(params=schema.RELEASES)
+async def pool(request: pytest.FixtureRequest, postgres: PostgresServer) -> AsyncIterator[Pool]:
+    async with a_database(postgres, request.param) as made:
         yield made
 
 
 @pytest_asyncio.fixture
-async def workload(pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> Workload:
-    made = Workload(pool, redis)
+async def workload(pool: Pool, redis: Redis, request: pytest.FixtureRequest) -> Workload:
+    release = request.node.callspec.params["pool"]
+    made = Workload(pool, redis, release, chain=True)
     made.wanted_now = time.time()
     await made.prepare(made.wanted_now)
     return made
@@ -58,9 +40,7 @@ async def live(workload: Workload, seconds: float) -> None:
         await workload._step(workload.wanted_now + tick / 2)
 
 
-async def test_every_outcome_appears_and_the_books_balance(
-    workload: Workload, pool: "asyncpg.Pool[asyncpg.Record]"
-) -> None:
+async def test_every_outcome_appears_and_the_books_balance(workload: Workload, pool: Pool) -> None:
     """By chance, some outcomes take longer to come; none may stay away."""
     wanted, found = {"QUEUED", "SCHEDULED", "APPLIED", "REJECTED", "INFLIGHT", "VOID"}, set[str]()
     for _ in range(8):
@@ -72,25 +52,23 @@ async def test_every_outcome_appears_and_the_books_balance(
     assert found == wanted
     assert await pool.fetch(UNBALANCED) == []
     assert await pool.fetch(DIVERGING) == []
-    open_holds = await pool.fetchval(
-        "SELECT coalesce(sum(precise_amount), 0) FROM blnk.transactions i WHERE status = 'INFLIGHT' AND NOT EXISTS"
-        " (SELECT 1 FROM blnk.transactions c WHERE c.parent_transaction = i.transaction_id)"
-    )
-    assert open_holds == await pool.fetchval("SELECT sum(inflight_credit_balance) FROM blnk.balances")
+    assert await pool.fetchval(HELD) == await pool.fetchval("SELECT sum(inflight_credit_balance) FROM blnk.balances")
 
 
-async def test_children_name_their_parents(workload: Workload, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    """The status model of facts/blnk.md §4.2."""
-    await live(workload, 60)
-    kinds = await pool.fetch(
-        "SELECT DISTINCT p.status AS parent, c.status AS child FROM blnk.transactions c"
-        " JOIN blnk.transactions p ON p.transaction_id = c.parent_transaction"
-        " WHERE c.reference = p.reference || '_q' OR p.status = 'INFLIGHT'"
-    )
-    allowed = {(parent, child) for parent in ("QUEUED", "SCHEDULED") for child in ("APPLIED", "REJECTED", "INFLIGHT")}
-    assert {tuple(kind) for kind in kinds} <= allowed | {("INFLIGHT", "APPLIED"), ("INFLIGHT", "VOID")}
-    reasons = await pool.fetch("SELECT meta_data FROM blnk.transactions WHERE status = 'REJECTED'")
-    assert all(json.loads(row["meta_data"])["blnk_rejection_reason"] for row in reasons)
+async def test_server_works_off_the_outbox_and_continues_the_chain(workload: Workload, pool: Pool) -> None:
+    """What the server does by itself goes on while clients post; an entry waits for a poll at most."""
+    traced = await pool.fetchval("SELECT max(id) FROM blnk.lineage_outbox")
+    await live(workload, 120)
+    fresh = await pool.fetch("SELECT status, processed_at FROM blnk.lineage_outbox WHERE id > $1", traced)
+    assert len(fresh) > 5
+    assert sum(row["status"] == "pending" for row in fresh) < len(fresh) / 2
+    assert all((row["processed_at"] is not None) == (row["status"] == "completed") for row in fresh)
+    if workload.keeper.seals:
+        whole, last, unsealed = await pool.fetchrow(CHAINED)
+        assert whole
+        assert last > await pool.fetchval("SELECT count(*) FROM blnk.transactions") / 2
+        # What rests is not sealed yet.
+        assert 0 < unsealed < 500
 
 
 async def test_queues_are_worked_off(workload: Workload, redis: Redis) -> None:
@@ -105,7 +83,7 @@ async def test_queues_are_worked_off(workload: Workload, redis: Redis) -> None:
 
 
 async def test_trouble_with_redis_and_database_is_survived(
-    workload: Workload, pool: "asyncpg.Pool[asyncpg.Record]", postgres: PostgresServer, valkey: ValkeyServer
+    workload: Workload, pool: Pool, postgres: PostgresServer, valkey: ValkeyServer
 ) -> None:
     before = await pool.fetchval("SELECT count(*) FROM blnk.transactions")
     await valkey.halt()
@@ -121,6 +99,14 @@ async def test_trouble_with_redis_and_database_is_survived(
     assert await pool.fetch(DIVERGING) == []
 
 
+async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, pool: Pool) -> None:
+    """A row a minute, of which nothing stays but its trace; and the workload writes on."""
+    deleted = "SELECT old_data ->> 'status' FROM blnk.transaction_journal WHERE action_type = 'DELETE'"
+    workload.parts.append(ledger_trouble.Intruder(pool).tick)
+    await live(workload, 2 * ledger_trouble.DELETION_SECONDS - 1)
+    assert [row[0] for row in await pool.fetch(deleted)] == ["APPLIED"] * 2
+
+
 async def test_it_is_light_and_stops_cleanly(workload: Workload, redis: Redis) -> None:
     """A demo must not be what it measures: the brief is 3 % of a core."""
     used, began = time.process_time(), time.monotonic()
@@ -134,9 +120,7 @@ async def test_it_is_light_and_stops_cleanly(workload: Workload, redis: Redis) -
     assert share < 0.05
 
 
-async def test_it_stops_though_a_client_swallows_the_cancellation(
-    workload: Workload, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_stops_though_a_client_swallows_the_cancellation(workload: Workload) -> None:
     """As redis-py or asyncpg did, once in twenty ends: the end then took four seconds and left a task behind."""
     busy = asyncio.Event()
 
@@ -147,7 +131,7 @@ async def test_it_stops_though_a_client_swallows_the_cancellation(
             busy.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(workload, "_work", swallow)
+    workload.parts.append(swallow)
     running = asyncio.create_task(workload.run())
     await busy.wait()
     running.cancel()

@@ -1,6 +1,7 @@
 """The web application on collectors that do as they are told; no database, no sleep."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,46 @@ from blnk_exporter.metric import Metric, Sample
 from blnk_exporter.service import Service
 from blnk_exporter.web.app import build
 
+from ..scene import Play, queue
+
 # What a target may call itself, and say.
 HOSTILE = "<script>alert('\"&')</script>"
+
+
+def healthy() -> dict[str, Any]:
+    """What each collector tells when all is well."""
+    gib, address, names = (
+        2.0**30,
+        {"address": "blnk-1:5001"},
+        [HOSTILE, *(f"new:transaction_{n}" for n in range(1, 21))],
+    )
+    queues = [
+        queue(name, pending_tasks=3, oldest_pending_age_seconds=1, active_tasks=1, retry_tasks=0) for name in names
+    ]
+    rest = [queue(name, paused=0, archived_tasks=0, stale_lease_tasks=0, scheduled_tasks=2) for name in names]
+    return {
+        "server": [("server_up", address, 1), ("server_response_seconds", address, 0.01)],
+        "workers": [("workers_up", address, 1), *(("workers_queue_consumers", {"queue": name}, 2) for name in names)],
+        "queues": [series for group in (*queues, *rest) for series in group],
+        "redis": [
+            ("redis_up", {}, 1),
+            ("redis_memory_limited", {}, 1),
+            ("redis_memory_used_bytes", {}, gib),
+            ("redis_memory_max_bytes", {}, 4 * gib),
+        ],
+        "postgres": [
+            ("postgres_up", address, 1),
+            ("postgres_backends", address, 20),
+            ("postgres_connections_max", address, 100),
+        ],
+        "host": [
+            ("host_filesystem_size_bytes", {"path": "/"}, 100 * gib),
+            ("host_filesystem_free_bytes", {"path": "/"}, 60 * gib),
+            ("host_filesystem_available_bytes", {"path": "/"}, 60 * gib),
+            ("host_memory_total_bytes", {}, 8 * gib),
+            ("host_memory_available_bytes", {}, 4 * gib),
+        ],
+    }
 
 
 @dataclass(frozen=True)
@@ -77,18 +116,15 @@ def _rooms(reads: list[str], opened: asyncio.Event) -> tuple[Room, ...]:
     return room("redis", waits), room("postgres", fails), room("tables", lacks)
 
 
-@pytest_asyncio.fixture
-async def stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+@contextlib.asynccontextmanager
+async def staged(
+    directory: Path, rooms: tuple[Room, ...], flags: dict[str, Any], reads: list[str], opened: asyncio.Event
 ) -> AsyncIterator[Stage]:
-    """A running application; an indirect parameter is further flags."""
-    reads: list[str] = []
-    opened = asyncio.Event()
-    opened.set()
-    monkeypatch.setattr(service.collectors, "bind", lambda _: _rooms(reads, opened))
-    flags = {"servers": "http://127.0.0.1:1"} | getattr(request, "param", {})
-    made = Service(lambda: config.load(flags=flags, environ={}, directory=tmp_path))
-    await made.start()
+    """The application on a free port, with these rooms in place of the real ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.collectors, "bind", lambda _: rooms)
+        made = Service(lambda: config.load(flags=flags, environ={}, directory=directory))
+        await made.start()
     app = build(made)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -97,3 +133,29 @@ async def stage(
         yield Stage(made, app, f"http://127.0.0.1:{runner.addresses[0][1]}", session, opened, reads)
     await runner.cleanup()
     await made.close()
+
+
+@pytest_asyncio.fixture
+async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """A running application; an indirect parameter is further flags."""
+    reads: list[str] = []
+    opened = asyncio.Event()
+    opened.set()
+    flags = {"servers": "http://127.0.0.1:1"} | getattr(request, "param", {})
+    async with staged(tmp_path, _rooms(reads, opened), flags, reads, opened) as made:
+        yield made
+
+
+@pytest.fixture
+def play() -> Play:
+    """A deployment that is well, with a queue called by a hostile name."""
+    return Play(healthy())
+
+
+@pytest_asyncio.fixture
+async def shown(tmp_path: Path, play: Play) -> AsyncIterator[Stage]:
+    """A running application on the collectors of the play."""
+    flags = {"servers": "http://127.0.0.1:1"}
+    rooms = play.rooms(*play.series)
+    async with staged(tmp_path, rooms, flags, [], asyncio.Event()) as made:
+        yield made

@@ -9,12 +9,13 @@ import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from blnk_exporter import collectors
 from blnk_exporter.config.settings import Limits
 from blnk_exporter.web.metrics import GATE, budget_seconds
 
 from .conftest import Stage
 
-KNOWN = "host, postgres, queues, redis, server, statements, tables, workers"
+KNOWN = ", ".join(sorted(collectors.NAMES))
 
 
 async def until(true: Callable[[], object], seconds: float = 5.0) -> None:

@@ -5,10 +5,12 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..config.settings import Settings
 from .files import HostClient
 from .http import HttpTarget, open_session
+from .patient import PatientReader
 from .postgres import PostgresClient
 from .redis import RedisClient
 from .threads import look_up_apart
@@ -16,19 +18,27 @@ from .threads import look_up_apart
 
 @dataclass(frozen=True)
 class Clients:
-    """One client per configured target; none of them has connected yet."""
+    """One client per configured target; none of them has connected yet.
+
+    ``remembered`` is what sources know beyond a change of the configuration, by collector and target.
+    """
 
     settings: Settings
     servers: tuple[HttpTarget, ...]
     workers: tuple[HttpTarget, ...]
     postgres: tuple[PostgresClient, ...]
+    patient: tuple[PatientReader, ...]
     redis: RedisClient | None
     host: HostClient
+    remembered: dict[str, Any]
 
 
 @asynccontextmanager
 async def open_clients(
-    settings: Settings, *, statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+    settings: Settings,
+    *,
+    statvfs: Callable[[str], os.statvfs_result] = os.statvfs,
+    remembered: dict[str, Any] | None = None,
 ) -> AsyncIterator[Clients]:
     """Clients for everything that the settings name, closed at the end; ``statvfs`` lets the sandbox fill a disk."""
     limits = settings.own.limits
@@ -48,6 +58,19 @@ async def open_clients(
         )
         for client in postgres:
             stack.push_async_callback(client.close)
+        limit = settings.own.books.timeout_seconds
+        patient = tuple(PatientReader(dsn, statement_timeout_seconds=limit) for dsn in settings.postgres[:1])
+        for reader in patient:
+            stack.push_async_callback(reader.close)
         where, budget = settings.own.host, limits.scrape_timeout_seconds
         host = HostClient(where.root, where.paths, statvfs=statvfs, scrape_seconds=budget)
-        yield Clients(settings, targets(settings.servers), targets(settings.workers), postgres, redis, host)
+        yield Clients(
+            settings,
+            targets(settings.servers),
+            targets(settings.workers),
+            postgres,
+            patient,
+            redis,
+            host,
+            {} if remembered is None else remembered,
+        )

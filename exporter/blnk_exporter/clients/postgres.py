@@ -168,7 +168,6 @@ class PostgresClient:
                 "idle_in_transaction_session_timeout": milliseconds,
                 "jit": "off",
                 "search_path": "pg_catalog",
-                "timezone": "UTC",
             },
         )
 
@@ -279,7 +278,9 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911 - one line per
         case asyncpg.QueryCanceledError():
             return TooDear(f"{error}")
         case asyncpg.InsufficientPrivilegeError():
-            return Refused(f"{error}")
+            return Refused(
+                f"{error}; run what `blnk-exporter grants postgres` prints, as after every migration of Blnk"
+            )
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
         # The driver's state once the server has said goodbye and before the socket is closed.

@@ -1,7 +1,7 @@
 """PostgreSQL itself: sessions, locks, replication, WAL, vacuum, settings; one series set per server.
 
 Source:   the statistics views, one Table per fact in postgres_facts/ (PostgreSQL 15 to 18)
-Needs:    a role with LOGIN and pg_monitor; without pg_monitor the facts on other roles' sessions are missing
+Needs:    a role with LOGIN, pg_read_all_stats and pg_read_all_settings, as `blnk-exporter grants postgres` prints it
 By hand:  psql -c 'SELECT state, count(*) FROM pg_stat_activity GROUP BY 1'
 Cost:     1 statement per server on one connection that is kept; no lock on any table, O(1) in the size of the ledger
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..collector import Collector, Reading, Result
 from ..metric import Metric, Sample
 from ..postgres_facts import counters, replication, sessions, settings
+from ..right import Member
 from ..table import Rows, TableReader
 
 UP = Metric("blnk_postgres_up", "Whether PostgreSQL let us in and answered.", ("address",))
@@ -41,6 +42,9 @@ async def read(source: TableReader) -> PostgresReading:
     return PostgresReading(rows=rows, gaps=gaps)
 
 
+# Whoever may see how long others' statements run may see their texts too: PostgreSQL has nothing narrower.
+_ROLES = dict.fromkeys(table.needs for table in TABLES if table.needs)
+
 COLLECTOR = Collector(
     name="postgres",
     help="Sessions, locks, replication, WAL, vacuum and settings of PostgreSQL.",
@@ -48,4 +52,5 @@ COLLECTOR = Collector(
     read=read,
     samples=samples,
     facts=tuple(table.name for table in TABLES),
+    rights=tuple(Member(role, tuple(table.name for table in TABLES if table.needs == role)) for role in _ROLES),
 )

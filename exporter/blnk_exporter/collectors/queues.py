@@ -1,8 +1,7 @@
 """Asynq's queues in Redis: what waits, for how long, and what was lost.
 
 Source:   asynq:queues (SET), asynq:{<queue>}:* (facts of asynq v0.25.1 in formats/asynq.py)
-Needs:    a Redis user with +time +scard +srandmember +llen +zcard +mget +lindex +zrange +zcount +exists +hget
-          +client|setname ~asynq:*
+Needs:    a Redis user with the commands and keys that `blnk-exporter grants redis` prints for it
 By hand:  redis-cli LLEN 'asynq:{new:transaction_1}:pending'
 Cost:     3 round trips for any number of queues, shared with the other collectors; every command O(1) or O(log n)
 """
@@ -16,6 +15,7 @@ from ..errors import ReadingError
 from ..formats import asynq
 from ..formats.asynq_queue import FACTS, Queue, head_commands, parse, parse_head, queue_commands
 from ..metric import Metric, Sample
+from ..right import Command, Keys
 
 
 def _per_queue(name: str, help_: str, source: str) -> Metric:
@@ -203,6 +203,23 @@ async def read(source: QueueSource) -> QueuesReading:
     )
 
 
+# Redis has no right to one field: who may look up since when a task waits may read what the task says as well.
+RIGHTS = (
+    Command("time", ("clock",)),
+    Command("scard", ("registered",)),
+    Command("srandmember", ("registered",)),
+    Command("llen", ("pending", "active")),
+    Command("zcard", ("scheduled", "retry", "archived")),
+    Command("mget", ("counters",)),
+    Command("zrange", ("scheduled_due_at", "retry_due_at", "last_death_at")),
+    Command("zcount", ("scheduled_overdue", "retry_overdue", "stale_leases")),
+    Command("lindex", ("head",)),
+    Command("exists", ("head",)),
+    Command("hget", ("head",)),
+    Keys(asynq.QUEUES, ("registered",)),
+    Keys(asynq.QUEUE_KEYS),
+)
+
 COLLECTOR = Collector(
     name="queues",
     help="Depth, age, progress and losses of asynq's queues.",
@@ -210,4 +227,5 @@ COLLECTOR = Collector(
     read=read,
     samples=samples,
     facts=("clock", "registered", *FACTS),
+    rights=RIGHTS,
 )

@@ -1,7 +1,7 @@
 """Redis or Valkey itself: memory, eviction, persistence, replication, clients.
 
 Source:   INFO, SLOWLOG LEN (Redis 7, Valkey 8 and 9)
-Needs:    a Redis user with +info +slowlog|len +client|setname
+Needs:    a Redis user with +info +slowlog|len, as `blnk-exporter grants redis` prints it
 By hand:  redis-cli INFO memory
 Cost:     1 round trip, shared with the other collectors
 """
@@ -14,6 +14,7 @@ from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError
 from ..formats.redis_info import Info, parse
 from ..metric import Metric, Sample
+from ..right import Command
 
 _SECTIONS = ("server", "clients", "memory", "persistence", "stats", "replication", "cpu", "errorstats", "keyspace")
 
@@ -274,4 +275,5 @@ COLLECTOR = Collector(
     read=read,
     samples=samples,
     facts=("info", "slow_log"),
+    rights=(Command("info", ()), Command("slowlog|len", ("slow_log",))),
 )

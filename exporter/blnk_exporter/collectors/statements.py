@@ -1,7 +1,7 @@
 """pg_stat_statements: is it there, and what do Blnk's statements cost altogether.
 
 Source:   pg_extension; pg_stat_statements(false), which leaves the statements' texts unread
-Needs:    the extension in Blnk's database, and a role with pg_read_all_stats (in pg_monitor)
+Needs:    the extension in Blnk's database; a role with pg_read_all_stats and USAGE on the extension's schema
 By hand:  psql -c 'SELECT sum(total_exec_time) FROM pg_stat_statements'
 Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no series per statement
 """
@@ -15,6 +15,7 @@ from ..collector import Collector, Gap, Reading, Result
 from ..errors import Refused
 from ..metric import Metric, Sample
 from ..postgres_facts import sessions
+from ..right import Extension, Member
 from ..table import Database
 
 
@@ -116,5 +117,6 @@ COLLECTOR = Collector(
     read=read,
     samples=samples,
     facts=("totals", "blnk_role"),
+    rights=(Member("pg_read_all_stats", ("totals",)), Extension("pg_stat_statements", ("totals",))),
     slow=True,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..collector import Collector, Reading, Result
 from ..errors import Malformed
+from ..ledger_facts import NO_TABLES
 from ..metric import Metric, Sample
 from ..table import Rows, Table, TableReader
 
@@ -147,7 +148,7 @@ async def read(source: TableReader) -> TablesReading:
     """Raises Malformed when the database holds no tables of Blnk."""
     rows, gaps = await source.read(TABLES, now=time.monotonic())
     if not rows.get("rows") and "rows" in rows:
-        raise Malformed("there is no table of Blnk in schema blnk; is this Blnk's database, and is it migrated?")
+        raise Malformed(NO_TABLES)
     return TablesReading(rows=rows, gaps=gaps)
 
 

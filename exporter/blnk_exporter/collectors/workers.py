@@ -1,7 +1,7 @@
 """Blnk's workers: what each instance says of itself, and the truth behind it from asynq's heartbeats.
 
 Source:   GET /health of every instance; asynq:servers (ZSET of keys by expiry), asynq:servers:{…} (protobuf)
-Needs:    a Redis user with +time +zrevrangebyscore +getrange +srandmember +client|setname ~asynq:*
+Needs:    a Redis user with the commands and keys that `blnk-exporter grants redis` prints for it
 By hand:  curl -i http://127.0.0.1:5004/health; redis-cli ZREVRANGEBYSCORE asynq:servers +inf -inf
 Cost:     one request per instance; 2 round trips to Redis, shared with the other collectors
 
@@ -11,7 +11,7 @@ A worker's /health is a constant: it says UP while Redis is gone. A heartbeat li
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..collector import Collector, Gap, Reading, Result, Store
@@ -19,6 +19,7 @@ from ..errors import Malformed, ReadingError
 from ..formats import asynq
 from ..health import Health, HealthMetrics, HealthSource, probe
 from ..metric import Metric, Sample
+from ..right import Command, Keys
 
 _SOURCE = "asynq:servers"
 HEALTH = HealthMetrics("workers", "Blnk worker")
@@ -116,7 +117,7 @@ def samples(results: Sequence[Result[Any]]) -> Iterator[Sample]:
 
 def _heartbeats(reading: Heartbeats) -> Iterator[Sample]:
     # A heartbeat that could not be read may be the one consumer of a queue: then nothing is known, not zero.
-    if reading.gaps:
+    if any(gap.fact == "heartbeat" for gap in reading.gaps):
         return
     taking = [server for server in reading.servers if server.status == "active"]
     yield from SERVERS(len(reading.servers))
@@ -152,7 +153,11 @@ async def read(source: HeartbeatSource | HealthSource) -> Health | Heartbeats:
     # A heartbeat has some hundred bytes; whatever else stands under that name is not read whole.
     asked = [("GETRANGE", key, 0, _HEARTBEAT_BYTES_MAX) for key in keys]
     replies = await source.store.execute(*asked) if asked else []
-    return parse(keys, replies, in_use(source.expected, used))
+    reading = parse(keys, replies, in_use(source.expected, used))
+    # Without the clock an evicted heartbeat looks like a dead server's, without the registry a used queue is not seen.
+    asked_first = (("clock", clock), ("registered", used))
+    gaps = [Gap(fact, reply.reason, str(reply)) for fact, reply in asked_first if isinstance(reply, ReadingError)]
+    return replace(reading, gaps=(*reading.gaps, *gaps))
 
 
 def in_use(expected: tuple[str, ...], used: Any) -> tuple[str, ...]:
@@ -172,5 +177,14 @@ COLLECTOR = Collector(
     metrics=(*HEALTH.all, SERVERS, PROCESSES, STOPPING, FIRST_START, LAST_START, CONSUMERS, SLOTS, BUSY),
     read=read,
     samples=samples,
-    facts=("heartbeat",),
+    facts=("heartbeat", "clock", "registered"),
+    rights=(
+        Command("time", ("clock",)),
+        Command("zrevrangebyscore", ()),
+        Command("getrange", ("heartbeat",)),
+        Command("srandmember", ("registered",)),
+        Keys(asynq.SERVERS),
+        Keys(asynq.SERVER_KEYS, ("heartbeat",)),
+        Keys(asynq.QUEUES, ("registered",)),
+    ),
 )

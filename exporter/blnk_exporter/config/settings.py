@@ -13,6 +13,11 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _switch(value: object) -> object:
+    # To YAML, on and off are booleans.
+    return ("on" if value else "off") if isinstance(value, bool) else _lower(value)
+
+
 def _listen(text: str) -> str:
     listen(text)
     return text.strip()
@@ -79,6 +84,24 @@ class Host(Model):
     paths: Paths = ("/",)
 
 
+class Ledger(Model):
+    """How Blnk's rows are followed: the zone of its clocks, and how much of history and of currencies is remembered."""
+
+    timezone: str = "UTC"
+    history_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
+    history_rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 1_000_000
+    open_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    currencies: Annotated[int, Field(ge=1, le=200)] = 30
+
+
+class Books(Model):
+    """How often all balances are summed up, how long that may take, and whether the sums mean anything."""
+
+    interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 900.0
+    timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 30.0
+    trial_balance: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
+
+
 class Collectors(Model):
     """Which collectors run; one whose target is not configured never runs."""
 
@@ -89,6 +112,9 @@ class Collectors(Model):
     postgres: bool = True
     tables: bool = True
     statements: bool = True
+    ledger: bool = True
+    books: bool = True
+    catalog: bool = True
     host: bool = True
 
 
@@ -139,6 +165,8 @@ class Own(Model):
     postgres: Postgres = Postgres()
     redis: Redis = Redis()
     host: Host = Host()
+    ledger: Ledger = Ledger()
+    books: Books = Books()
     collectors: Collectors = Collectors()
     limits: Limits = Limits()
     web: Web = Web()

@@ -11,6 +11,9 @@ from ..errors import Malformed, ReadingError
 
 QUEUES = "asynq:queues"
 SERVERS = "asynq:servers"
+# Patterns of keys, as an ACL has them: all that belongs to a queue, its tasks among it; the heartbeats.
+QUEUE_KEYS = "asynq:{*}:*"
+SERVER_KEYS = f"{SERVERS}:*"
 NAME_BYTES_MAX = 256
 """Longer names than this are nobody's queue."""
 

@@ -104,7 +104,6 @@ CHOICES = Table(
                    (current_setting('archive_command') NOT IN ('', '(disabled)') OR current_setting('archive_library') <> '')::int AS archiving,
                    (SELECT bool_or(trim(h) IN ('*', '0.0.0.0', '::')) FROM unnest(string_to_array(current_setting('listen_addresses'), ',')) h)::int
                        AS listens_everywhere,
-                   count(*) FILTER (WHERE pending_restart) AS pending_restart,
                    {_HIDDEN} || string_agg(name, ', ') FILTER (WHERE name IN ('synchronous_commit', 'password_encryption') AND {_OURS})
                        AS gap
             FROM pg_settings
@@ -122,12 +121,6 @@ CHOICES = Table(
             "Whether the server listens on all of its host's addresses.",
             ("address",),
             "listen_addresses",
-        ),
-        "pending_restart": Metric(
-            "blnk_postgres_settings_pending_restart",
-            "Settings changed in the file that wait for a restart.",
-            ("address",),
-            "pg_settings",
         ),
     },
     states={
@@ -162,4 +155,19 @@ CHOICES = Table(
     },
 )
 
-TABLES = (SETTINGS, CHOICES)
+PENDING_RESTART = Table(
+    name="pending_restart",
+    # Some settings are not shown to everybody: shared_preload_libraries, which waits for a restart more often than most.
+    needs="pg_read_all_settings",
+    sql={0: "SELECT count(*) FILTER (WHERE pending_restart) AS pending_restart FROM pg_settings"},
+    columns={
+        "pending_restart": Metric(
+            "blnk_postgres_settings_pending_restart",
+            "Settings changed in the file that wait for a restart.",
+            ("address",),
+            "pg_settings",
+        ),
+    },
+)
+
+TABLES = (SETTINGS, CHOICES, PENDING_RESTART)

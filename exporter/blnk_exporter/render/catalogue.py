@@ -12,8 +12,9 @@ _HEAD = """# Metrics
 Rendered from the declarations by `blnk-exporter metrics`; edit those, not this.
 
 A fact that is not known has no series: never 0, NaN or -1. `blnk_exporter_fact_missing` says what could not be had and
-why. Counters end in `_total`, everything else is a gauge. Times are Unix time in seconds. Besides these the page has
-`process_*` and `python_info` of the exporter's own process.
+why. Counters end in `_total`; what ends in `_timestamp_seconds` is Unix time. Each section begins with what its collector
+reads, with which right, and what that costs; a number costs nothing beyond that. Besides these the page has `process_*` and
+`python_info` of the exporter's own process.
 """
 
 
@@ -40,9 +41,9 @@ def _section(name: str, help_: str, head: str, metrics: tuple[Metric, ...]) -> I
     yield f"## {name}\n\n{help_}\n"
     if head:
         yield head
-    yield "| metric | type | labels | meaning | source |\n| --- | --- | --- | --- | --- |"
+    yield "| metric | type | unit | labels | meaning | source | since |\n| --- | --- | --- | --- | --- | --- | --- |"
     for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         source = f"`{metric.source}`" if metric.source else ""
-        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} | {source} |"
+        yield f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.help} | {source} | {metric.since} |"
     yield ""

@@ -50,7 +50,7 @@ async def running(
         report(f"PostgreSQL on {postgres.host}:{postgres.port}, Valkey on {valkey.host}:{valkey.port}")
         await _create_database(postgres, release)
         report(f"Blnk's schema of release {release} is there")
-        stage = await _stage(stack, directory, postgres, valkey, release)
+        stage = await _stage(stack, directory, postgres, valkey, release, chain=chosen.chain)
         await stage.workload.prepare(time.time())
         await chosen.trouble(stage)
         stage.sandbox.description = chosen.description
@@ -106,12 +106,14 @@ async def _create_database(postgres: PostgresServer, release: Release) -> None:
         await connection.close()
 
 
-async def _stage(
+async def _stage(  # noqa: PLR0913  # what a stage is made of
     stack: contextlib.AsyncExitStack,
     directory: Path,
     postgres: PostgresServer,
     valkey: ValkeyServer,
     release: Release,
+    *,
+    chain: bool,
 ) -> Stage:
     key = secrets.token_urlsafe()
     dsn = postgres.dsn(database=_DATABASE, sslmode="disable")
@@ -133,7 +135,8 @@ async def _stage(
         worker=worker,
     )
     _write(sandbox.blnk_json, _blnk_json(dsn, valkey.url(), server.port, worker.port, key))
-    return Stage(sandbox=sandbox, workload=Workload(pool, redis), redis=redis, pool=pool, stack=stack)
+    workload = Workload(pool, redis, release, chain=chain)
+    return Stage(sandbox=sandbox, workload=workload, redis=redis, pool=pool, stack=stack)
 
 
 async def _end(task: "asyncio.Task[None]", pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -3,22 +3,24 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from . import trouble
+from . import ledger_trouble, trouble
 from .stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One state: what goes wrong in a healthy deployment."""
+    """One state: what goes wrong in a healthy deployment. ``chain`` switches the hash chain on, where the release has it."""
 
     description: str
     trouble: Callable[[Stage], Awaitable[None]] = trouble.nothing
     valkey_args: tuple[str, ...] = ()
+    chain: bool = False
 
 
 SCENARIOS = {
     "healthy": Scenario(
         description="all is well: blnk_server_up and blnk_workers_up are 1, blnk_queues_processed_total grows",
+        chain=True,
     ),
     "queue-backlog": Scenario(
         description="slow workers: blnk_queues_pending_tasks above 1000, blnk_queues_oldest_pending_age_seconds grows",
@@ -60,5 +62,22 @@ SCENARIOS = {
     "replica-lag": Scenario(
         description="a standby that applies nothing: blnk_postgres_standby_replay_lag_bytes, blnk_postgres_slot_active",
         trouble=trouble.replica_late,
+    ),
+    "transactions-stuck": Scenario(
+        description="accepted and lost: blnk_ledger_unresolved_transactions, blnk_ledger_transactions_without_task",
+        trouble=ledger_trouble.transactions_stuck,
+    ),
+    "ledger-unbalanced": Scenario(
+        description="wrong books: blnk_books_mismatched_balances 1, blnk_books_unbalanced_currencies 1",
+        trouble=ledger_trouble.ledger_unbalanced,
+    ),
+    "ledger-tampered": Scenario(
+        description="rows are deleted: blnk_ledger_chain_head_consistent 0, blnk_catalog_trigger_active, _invalid_indexes",
+        trouble=ledger_trouble.ledger_tampered,
+        chain=True,
+    ),
+    "lineage-failed": Scenario(
+        description="nobody traces funds: blnk_ledger_lineage_entries pending and failed; a reconciliation runs for hours",
+        trouble=ledger_trouble.lineage_failed,
     ),
 }

@@ -38,10 +38,10 @@ def migrations(release: Release) -> list[str]:
 
 def statements(release: Release = "0.15.2") -> str:
     """Join the whole schema into SQL text for one call of ``execute``."""
-    common = (_DDL / "tables.sql").read_text("utf-8")
-    special = (_DDL / f"release_{release.replace('.', '_')}.sql").read_text("utf-8")
+    parts = ("tables.sql", "triggers.sql", f"release_{release.replace('.', '_')}.sql")
+    ddl = "\n".join((_DDL / part).read_text("utf-8") for part in parts)
     rows = ", ".join(f"('{name}', now())" for name in migrations(release))
-    return f"{common}\n{special}\nINSERT INTO blnk.gorp_migrations (id, applied_at) VALUES {rows};\n"
+    return f"{ddl}\nINSERT INTO blnk.gorp_migrations (id, applied_at) VALUES {rows};\n"
 
 
 async def apply(connection: Connection, release: Release = "0.15.2") -> None:

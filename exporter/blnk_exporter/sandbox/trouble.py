@@ -11,6 +11,7 @@ import asyncpg
 
 from . import topology
 from .asynq import prefix
+from .history import backdated
 from .postgres import PostgresServer
 from .stage import Stage
 from .worker import Job
@@ -48,10 +49,11 @@ async def worker_down(stage: Stage) -> None:
     await stage.workload.kill_worker(now - DOWN_SECONDS)
     await _queue_up(stage, now - DOWN_SECONDS, now, queues=len(topology.TRANSACTION_QUEUES), depth=20)
     overdue = [
-        replace(stage.workload.transfer(now - DOWN_SECONDS), scheduled_at=now - DOWN_SECONDS + 10 * number)
+        replace(stage.workload.customers.transfer(now - DOWN_SECONDS), scheduled_at=now - DOWN_SECONDS + 10 * number)
         for number in range(15)
     ]
-    await stage.workload.post(overdue)
+    async with backdated(stage.pool):
+        await stage.workload.post(overdue)
 
 
 async def memory_full(stage: Stage) -> None:
@@ -129,6 +131,9 @@ async def _queue_up(stage: Stage, oldest: float, newest: float, *, queues: int, 
     chosen = list(sources.values())[:queues]
     step = (newest - oldest) / depth
     transfers = [
-        stage.workload.transfer(oldest + number * step, source) for number in range(depth) for source in chosen
+        stage.workload.customers.transfer(oldest + number * step, source)
+        for number in range(depth)
+        for source in chosen
     ]
-    return await stage.workload.post(transfers)
+    async with backdated(stage.pool):
+        return await stage.workload.post(transfers)

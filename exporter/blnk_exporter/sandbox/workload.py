@@ -16,21 +16,30 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from . import books, topology
+from . import books, furnish, history, rows, topology
 from .asynq import HEARTBEAT_SECONDS, Asynq
-from .books import Account, Status, Transfer
+from .books import Account
+from .customers import Customers
+from .keeper import Keeper
+from .rows import Action, Transfer
+from .schema import Release
 from .task import Server, Task
 from .worker import Consumer, Job, Jobs, WorkFailed
 
 _TICK_SECONDS = 0.5
-_HISTORY_SECONDS = 30
-_TRANSFERS_PER_TICK = 2
+_LIVED_SECONDS = 30
+_REQUESTS_PER_TICK = 2
 _TASK_SECONDS = 0.4
-_COMMIT_SECONDS, _EXPIRY_SECONDS, _SCHEDULE_SECONDS = 20, 180, 60
-_REJECTED_SHARE, _INFLIGHT_SHARE, _SCHEDULED_SHARE, _WEBHOOK_FAILS_SHARE = 0.04, 0.08, 0.04, 0.02
+_DECISION_SECONDS, _EXPIRY_SECONDS = 20, 180
+_WEBHOOK_FAILS_SHARE = 0.02
+# What a client does with a hold some time later: commit it, commit half of it and the rest later, void it, forget it.
+_DECISIONS, _DECISION_WEIGHTS = ("commit", "half", "void", "forget"), (6, 1, 1, 2)
 _TRANSACTION_RETRIES = 5
 _DATABASE_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = logging.getLogger(__name__)
+
+# Something that is done every half second; it gets the time.
+Part = Callable[[float], Awaitable[None]]
 
 
 class Workload:
@@ -39,31 +48,48 @@ class Workload:
     A database or a Redis that fails is survived: what clients post meanwhile is lost, tasks are tried again.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis, release: Release = "0.15.2", *, chain: bool = False
+    ) -> None:
         self.asynq = Asynq(redis)
-        self.accounts: Sequence[Account] = ()
+        self.keeper = Keeper(pool, seals=chain and release == "0.15.2")
+        self.customers = Customers(accounts=(), release=release, random=random.Random())
         self._pool = pool
-        self._random = random.Random()
+        self._release: Release = release
         self._jobs: Jobs = {}
+        self._holds: list[tuple[float, Transfer, str]] = []
         self._consumers = self._hire()
         self._beaten_at = 0.0
+        # Each part for itself: a database that says nothing must not stop the heartbeats.
+        self.parts: list[Part] = [self._post_some, self._decide, self._work, self._beat, self.keeper.tick]
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """The balances that it moves money between."""
+        return self.customers.accounts
 
     async def prepare(self, now: float) -> None:
-        """Open the books and live through the last half minute at once, so that there is something to see."""
-        beginning = now - _HISTORY_SECONDS
+        """Open the books with a past, and live through the last half minute at once: there is something to see."""
+        beginning = now - _LIVED_SECONDS
+        async with history.backdated(self._pool), self._pool.acquire() as connection:
+            accounts = await books.found(connection, self._release, beginning - history.HISTORY_SECONDS)
+        self.customers = replace(self.customers, accounts=accounts)
         async with self._pool.acquire() as connection:
-            self.accounts = await books.found(connection, beginning)
-        for tick in range(int(_HISTORY_SECONDS / _TICK_SECONDS) + 1):
-            await self._step(beginning + tick * _TICK_SECONDS)
+            await history.seed(connection, self.customers, until=beginning, sealed=self.keeper.seals)
+            await furnish.api_keys(connection)
+            await furnish.reconciliations(connection)
+        for tick in range(int(_LIVED_SECONDS / _TICK_SECONDS) + 1):
+            at = beginning + tick * _TICK_SECONDS
+            async with history.backdated(self._pool, at):
+                await self._step(at)
         # A deployment that has lived a while has been looked at by autovacuum.
         await self._pool.execute("ANALYZE")
 
     async def run(self) -> None:
         """Work until cancelled; the worker then takes its leave as one that stops in order."""
         try:
-            # Each part for itself: a database that says nothing must not stop the heartbeats.
             async with asyncio.TaskGroup() as group:
-                for part in self._parts:
+                for part in self.parts:
                     group.create_task(self._repeat(part))
         finally:
             with contextlib.suppress(OSError, RedisError):
@@ -80,22 +106,10 @@ class Workload:
         for consumer in consumers:
             await self.asynq.expire(consumer.server, died_at)
 
-    def transfer(self, created_at: float, source: Account | None = None) -> Transfer:
-        """Make up a plain transfer between two customers."""
-        source = source or self._random.choice([account for account in self.accounts if not account.world])
-        others = [other for other in self.accounts if other.currency == source.currency and other != source]
-        return Transfer(
-            source=source.id,
-            destination=self._random.choice(others).id,
-            currency=source.currency,
-            cents=self._random.randint(100, 20_000),
-            created_at=created_at,
-        )
-
     async def post(self, transfers: Sequence[Transfer]) -> Sequence[Job]:
         """Write down transfers and give them to the worker, as if posted when they say; the oldest first."""
         async with self._pool.acquire() as connection:
-            await books.post(connection, transfers)
+            await books.post(connection, self._release, transfers)
         jobs = [self._settling(transfer) for transfer in transfers]
         pending: dict[Job, float] = {}
         for transfer, job in zip(transfers, jobs, strict=True):
@@ -103,6 +117,8 @@ class Workload:
                 await self.schedule(job, transfer.scheduled_at)
             else:
                 pending[job] = transfer.created_at
+            if transfer.inflight:
+                await self.schedule(self._expiring(transfer), transfer.created_at + _EXPIRY_SECONDS)
         await self.enqueue(pending)
         return jobs
 
@@ -121,18 +137,14 @@ class Workload:
         """Make the job that tells an event to the outside; a few of them fail at first."""
 
         async def deliver(_: float) -> None:
-            if self._random.random() < _WEBHOOK_FAILS_SHARE:
+            if self.customers.random.random() < _WEBHOOK_FAILS_SHARE:
                 raise WorkFailed("webhook delivery failed with status 500")
 
         payload = json.dumps({"event": event, "data": {"transaction_id": subject}}).encode()
         queue = topology.WEBHOOK_QUEUE
         return Job(task=Task(type=queue, queue=queue, payload=payload), work=deliver)
 
-    @property
-    def _parts(self) -> tuple[Callable[[float], Awaitable[None]], ...]:
-        return self._post_some, self._work, self._beat
-
-    async def _repeat(self, part: Callable[[float], Awaitable[None]]) -> None:
+    async def _repeat(self, part: Part) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         while True:
             await self._survive(part, time.time())
@@ -140,18 +152,30 @@ class Workload:
                 return
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _survive(self, part: Callable[[float], Awaitable[None]], now: float) -> None:
+    async def _survive(self, part: Part, now: float) -> None:
         try:
             await part(now)
         except (*_DATABASE_TROUBLE, RedisError) as error:
             _log.debug("workload: %s", error)
 
     async def _step(self, now: float) -> None:
-        for part in self._parts:
+        for part in self.parts:
             await self._survive(part, now)
 
     async def _post_some(self, now: float) -> None:
-        await self.post([self._varied(self.transfer(now)) for _ in range(_TRANSFERS_PER_TICK)])
+        await self.post([transfer for _ in range(_REQUESTS_PER_TICK) for transfer in self.customers.some(now)])
+
+    async def _decide(self, now: float) -> None:
+        due = [hold for hold in self._holds if hold[0] <= now]
+        self._holds = [hold for hold in self._holds if hold[0] > now]
+        for _, transfer, decided in due:
+            decision = decided or self.customers.random.choices(_DECISIONS, _DECISION_WEIGHTS)[0]
+            if decision == "half":
+                # Nothing may be left to the expiry of such a hold: Blnk would give back all of it.
+                self._holds.append((now + _DECISION_SECONDS, transfer, "commit"))
+                await self._act(transfer, "commit", transfer.cents // 2, now)
+            elif decision != "forget":
+                await self._act(transfer, "commit" if decision == "commit" else "void", None, now)
 
     async def _work(self, now: float) -> None:
         for consumer in self._consumers:
@@ -163,57 +187,66 @@ class Workload:
             for consumer in self._consumers:
                 await consumer.beat(now)
 
-    def _varied(self, transfer: Transfer) -> Transfer:
-        kind = self._random.random()
-        for share, changes in (
-            (_REJECTED_SHARE, {"rejected": True}),
-            (_INFLIGHT_SHARE, {"inflight": True}),
-            (_SCHEDULED_SHARE, {"scheduled_at": transfer.created_at + _SCHEDULE_SECONDS}),
-        ):
-            if kind < share:
-                return replace(transfer, **changes)
-            kind -= share
-        return transfer
-
     def _settling(self, transfer: Transfer) -> Job:
         async def settle(now: float) -> None:
-            settled = await self._settle(transfer, now)
-            if not settled:
+            if not await self._settle(transfer, now):
                 return
-            status, child = settled
-            await self.enqueue({self.webhook(f"transaction.{status.lower()}", child): now})
-            if status == "INFLIGHT":
-                # Most are committed in time; what is left is given back when it expires.
-                if self._random.random() < 0.8:
-                    await self.schedule(self._finishing(transfer, child, "APPLIED"), now + _COMMIT_SECONDS)
-                await self.schedule(self._finishing(transfer, child, "VOID"), now + _EXPIRY_SECONDS)
+            await self.enqueue({self.webhook(f"transaction.{transfer.outcome.lower()}", transfer.child_id): now})
+            if transfer.outcome == "INFLIGHT":
+                self._holds.append((now + _DECISION_SECONDS, transfer, ""))
 
         queue = topology.transaction_queue(transfer.source)
-        payload = transfer.payload()
-        return Job(
-            task=Task(type=queue, queue=queue, payload=payload, id=transfer.id, retry=_TRANSACTION_RETRIES), work=settle
-        )
+        payload = rows.payload(transfer, self._release)
+        # The task has the id that the outcome will have, not that of the queued row.
+        task = Task(type=queue, queue=queue, payload=payload, id=transfer.child_id, retry=_TRANSACTION_RETRIES)
+        return Job(task=task, work=settle)
 
-    async def _settle(self, transfer: Transfer, now: float) -> tuple[Status, str] | None:
+    async def _settle(self, transfer: Transfer, now: float) -> bool:
         try:
             async with self._pool.acquire() as connection:
-                return await books.settle(connection, transfer, now)
+                await books.settle(connection, self._release, transfer, now)
         except asyncpg.UniqueViolationError:
-            return None  # done before; only its record in Redis failed
+            return False  # done before; only its record in Redis failed
         except _DATABASE_TROUBLE as error:
             raise WorkFailed(f"database: {error}") from error
+        return True
 
-    def _finishing(self, transfer: Transfer, child: str, status: Status) -> Job:
-        async def finish(now: float) -> None:
-            # One that was finished before is no failure here; Blnk's expiry would be tried again for 20 days.
+    async def _act(self, transfer: Transfer, action: Action, cents: int | None, now: float) -> None:
+        """Do as the client says: since 0.15 by a task, before in the request itself."""
+        job = self._resolving(transfer, action, cents)
+        if self._release == "0.15.2":
+            await self.enqueue({job: now})
+        else:
+            with contextlib.suppress(WorkFailed):
+                await job.work(now)
+
+    def _expiring(self, transfer: Transfer) -> Job:
+        # It knows the queued row alone: there is no other yet when it is scheduled.
+        queue, payload = topology.EXPIRY_QUEUE, json.dumps(transfer.id).encode()
+        work = self._resolving(transfer, "expiry", None).work
+        return Job(task=Task(type=queue, queue=queue, payload=payload, id=transfer.id), work=work)
+
+    def _resolving(self, transfer: Transfer, action: Action, cents: int | None) -> Job:
+        async def resolve(now: float) -> None:
+            # One that was resolved before is no failure here; Blnk's expiry would be tried again for 20 days.
             try:
                 async with self._pool.acquire() as connection:
-                    await books.finish(connection, transfer, child, status, now)
+                    await books.resolve(connection, self._release, transfer, action, now, cents=cents)
+            except books.NoHold as error:
+                raise WorkFailed(f"NOT_FOUND: transaction with id {error} not found") from error
             except _DATABASE_TROUBLE as error:
                 raise WorkFailed(f"database: {error}") from error
 
-        queue = topology.COMMIT_QUEUE if status == "APPLIED" else topology.EXPIRY_QUEUE
-        return Job(task=Task(type=queue, queue=queue, payload=transfer.payload(), id=transfer.id), work=finish)
+        queue, hold = topology.COMMIT_QUEUE, transfer.child_id
+        payload = {"transaction_id": hold, "action": action, "precise_amount": str(cents or 0)}
+        task = Task(
+            type=queue,
+            queue=queue,
+            payload=json.dumps(payload).encode(),
+            id=f"inflight-action:{hold}",
+            retry=_TRANSACTION_RETRIES,
+        )
+        return Job(task=task, work=resolve)
 
     def _hire(self) -> tuple[Consumer, ...]:
         def consumer(concurrency: int, queues: Mapping[str, int]) -> Consumer:

@@ -8,6 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ..service import Service
 from . import health, metrics, status
 from .keys import SERVICE
+from .style import POLICY
 
 
 def build(service: Service) -> web.Application:
@@ -33,5 +34,5 @@ def _is_ours(record: logging.LogRecord) -> bool:
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers["Content-Security-Policy"] = POLICY
     response.headers["Server"] = "blnk-exporter"

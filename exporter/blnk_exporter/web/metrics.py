@@ -1,18 +1,22 @@
 """GET /metrics."""
 
 import asyncio
+import gzip
 import math
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from aiohttp import web
 
 from .. import exposition
 from ..config.settings import Limits
 from ..errors import UnknownCollector
+from ..metric import Sample
 from .keys import SERVICE
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+# The higher ones take three times as long for a page that is a fifth smaller.
+_GZIP_LEVEL = 1
 
 
 class Gate:
@@ -45,18 +49,22 @@ async def page(request: web.Request) -> web.Response:
             exclude=request.query.getall("exclude[]", []),
         )
         how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
-        samples = service.samples(snapshot)
-        render = partial(exposition.render, samples, how, series_limit=limits.series_per_metric)
-        body = await asyncio.get_running_loop().run_in_executor(gate.renderer, render)
+        packed = exposition.accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
+        samples, most = service.samples(snapshot), limits.series_per_metric
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(gate.renderer, lambda: _body(samples, how, most, packed=packed))
     except UnknownCollector as error:
         return web.Response(status=400, text=f"{error}\n")
     finally:
         gate.busy -= 1
     # As a header, since aiohttp's content_type= refuses parameters.
-    response = web.Response(body=body, headers={"Content-Type": how.content_type})
-    if exposition.accepts_gzip(",".join(request.headers.getall("Accept-Encoding", []))):
-        response.enable_compression(web.ContentCoding.gzip)
-    return response
+    encoding = {"Content-Encoding": "gzip"} if packed else {}
+    return web.Response(body=body, headers={"Content-Type": how.content_type, **encoding})
+
+
+def _body(samples: Iterable[Sample], how: exposition.Format, series_limit: int, *, packed: bool) -> bytes:
+    page = exposition.render(samples, how, series_limit=series_limit)
+    return gzip.compress(page, _GZIP_LEVEL, mtime=0) if packed else page
 
 
 def budget_seconds(header: str | None, limits: Limits) -> float:

@@ -1,62 +1,74 @@
-"""GET /: the page for people."""
+"""GET /: the state of the deployment in one screen, for a person without Grafana."""
 
-import time
-from collections.abc import Iterator
-from html import escape
+from urllib.parse import quote
 
 from aiohttp import web
 
 from .. import __version__
-from ..collector import Outcome
-from ..service import Service
+from ..figures import State
+from . import headline, sections
+from .html import Html, join, tag
 from .keys import SERVICE
+from .style import STYLE
+from .view import View, gather
 
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.read { color: #18794e; } .failed { color: #cd2b31; font-weight: 600; } .off, .waiting { color: #777; }
-@media (prefers-color-scheme: dark) { .read { color: #4cc38a; } .failed { color: #ff6369; } .off, .waiting { color: #999; } }
-small { color: #777; }
-"""
+REFRESH_SECONDS = 15
+# The tab's dot, in colours that show on light and dark tabs.
+_DOTS: dict[State, str] = {"ok": "#2e9e5b", "unknown": "#8a93a0", "warning": "#f5b301", "critical": "#e5322d"}
 
 
 async def page(request: web.Request) -> web.Response:
-    """Links, and one row per collector as the last scrape found it; reads nothing itself."""
-    return web.Response(text="".join(_page(request.app[SERVICE])), content_type="text/html")
+    """What the last scrape found; reads nothing itself. ``?refresh=off`` gives a page that stands still."""
+    view = gather(request.app[SERVICE])
+    text = render(view, refresh=request.query.get("refresh") != "off")
+    return web.Response(text=text, content_type="text/html")
 
 
-def _page(service: Service) -> Iterator[str]:
-    path = escape(service.settings.own.web.telemetry_path)
-    yield f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Blnk exporter</title>
-<meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="15"><style>{_STYLE}</style></head><body>
-<h1>Blnk exporter <small>{__version__}</small></h1>
-<p><a href="{path}">Metrics</a> · <a href="/-/healthy">healthy</a> · <a href="/-/ready">ready</a></p>
-<p>Whether each source could be read at the last scrape. What was read is under Metrics.</p>
-<table><thead><tr><th>Collector</th><th>Reading</th><th class="number">Took</th><th class="number">Age</th><th>What stood in its way</th></tr></thead><tbody>
-"""
-    now = time.time()
-    for name, enabled in service.scraper.enabled.items():
-        yield _row(name, service.scraper.outcomes.get(name), enabled=enabled, now=now)
-    yield "</tbody></table></body></html>\n"
-
-
-def _row(name: str, outcome: Outcome | None, *, enabled: bool, now: float) -> str:
-    state, took, age, words = _state(outcome, enabled=enabled, now=now)
-    return (
-        f'<tr><td>{escape(name)}</td><td class="{state}">{state}</td><td class="number">{took}</td>'
-        f'<td class="number">{age}</td><td>{escape(words)}</td></tr>\n'
+def render(view: View, *, refresh: bool = True) -> str:
+    """The whole document."""
+    head = headline.sum_up(view)
+    meta = tag("meta", http_equiv="refresh", content=str(REFRESH_SECONDS)) if refresh else None
+    parts = (
+        tag("meta", charset="utf-8"),
+        tag("title", f"{head.title} \u2013 Blnk"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href=_icon(head.state)),
+        meta,
+        tag("style", Html(STYLE)),
     )
+    main = tag(
+        "main",
+        sections.headline(head, view),
+        sections.figures(view),
+        tag("div", sections.instances(view), sections.changes(view), class_="pair"),
+        sections.queues(view),
+        sections.collectors(view),
+        id="main",
+    )
+    skip = tag("a", "Skip to the state", href="#main", class_="skip")
+    body = tag("body", skip, _header(view, refresh=refresh), main, _footer(view))
+    return join(Html("<!doctype html>"), tag("html", tag("head", *parts), body, lang="en"), Html("\n"))
 
 
-def _state(outcome: Outcome | None, *, enabled: bool, now: float) -> tuple[str, str, str, str]:
-    if not enabled:
-        return "off", "", "", "switched off, or its target is not configured"
-    if outcome is None:
-        return "waiting", "", "", "not scraped yet"
-    took, age = f"{outcome.duration_seconds * 1000:.0f} ms", f"{max(0.0, now - outcome.finished_at):.0f} s"
-    failures = [f"{result.address}: {result.failure}" for result in outcome.results if result.failure]
-    gaps = [f"no {gap.fact}: {gap.detail}" for gap in outcome.gaps]
-    return "failed" if failures else "read", took, age, "; ".join([*failures, *gaps])
+def _header(view: View, *, refresh: bool) -> Html:
+    scraped = ("Last scrape ", sections.moment(view.scraped_at, view)) if view.scraped_at else ("No scrape yet",)
+    if refresh:
+        words = f". This page loads anew every {REFRESH_SECONDS}\u00a0s: "
+        link = tag("a", "stop that", href="/?refresh=off")
+    else:
+        words, link = ". This page stands still: ", tag("a", f"load it every {REFRESH_SECONDS}\u00a0s", href="/")
+    return tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"), tag("p", *scraped, words, link, "."))
+
+
+def _footer(view: View) -> Html:
+    links = ((view.metrics_path, "Metrics"), ("/-/healthy", "healthy"), ("/-/ready", "ready"))
+    items = [tag("li", tag("a", words, href=path)) for path, words in links]
+    about = tag("p", f"blnk-exporter {__version__}. Times are UTC. Lines show the last 30 min.")
+    return tag("footer", tag("nav", tag("ul", *items), aria_label="Other pages"), about)
+
+
+def _icon(state: State) -> str:
+    dot = tag("circle", cx="8", cy="8", r="7", fill=_DOTS.get(state, _DOTS["unknown"]))
+    picture = tag("svg", dot, xmlns="http://www.w3.org/2000/svg", viewBox="0 0 16 16")
+    return f"data:image/svg+xml,{quote(picture)}"

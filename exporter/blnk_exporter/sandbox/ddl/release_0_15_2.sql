@@ -29,9 +29,12 @@ CREATE INDEX idx_txn_meta_inflight ON blnk.transactions ((meta_data ->> 'infligh
 CREATE INDEX idx_txn_meta_shadow_for ON blnk.transactions ((meta_data ->> '_shadow_for'), created_at)
     WHERE meta_data ->> '_shadow_for' IS NOT NULL;
 
+-- Parent and effective date may be changed, as in the original.
 CREATE FUNCTION blnk.prevent_transaction_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    mutable text[] := ARRAY['meta_data', 'chain_seq', 'chain_prev_hash', 'chain_hash'];
+    mutable text[] := ARRAY[
+        'meta_data', 'parent_transaction', 'effective_date', 'chain_seq', 'chain_prev_hash', 'chain_hash'
+    ];
 BEGIN
     IF to_jsonb(OLD) - mutable IS DISTINCT FROM to_jsonb(NEW) - mutable THEN
         RAISE EXCEPTION 'transactions are append-only: only meta_data and the hash chain may change';

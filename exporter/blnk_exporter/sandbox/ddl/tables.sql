@@ -16,6 +16,7 @@ CREATE TABLE blnk.ledgers (
     created_at timestamp NOT NULL DEFAULT now(),
     meta_data  jsonb
 );
+CREATE INDEX blnk_ledgers_created_at_idx ON blnk.ledgers (created_at DESC);
 
 CREATE TABLE blnk.identity (
     id                serial PRIMARY KEY,
@@ -23,13 +24,24 @@ CREATE TABLE blnk.identity (
     identity_type     text,
     first_name        text NOT NULL,
     last_name         text NOT NULL,
+    other_names       text,
     organization_name text,
-    email_address     text,
     category          text,
+    gender            text,
+    dob               date,
+    nationality       text,
+    email_address     text,
+    phone_number      text,
+    street            text,
+    post_code         text,
+    city              text,
+    state             text,
     country           text,
     created_at        timestamp NOT NULL DEFAULT now(),
     meta_data         jsonb
 );
+CREATE INDEX blnk_identity_created_at_idx ON blnk.identity (created_at DESC);
+CREATE INDEX blnk_identity_country_created_at_idx ON blnk.identity (country, created_at DESC);
 
 CREATE TABLE blnk.balances (
     id                      serial PRIMARY KEY,
@@ -53,6 +65,9 @@ CREATE TABLE blnk.balances (
 );
 CREATE INDEX blnk_balances_created_at_idx ON blnk.balances (created_at DESC);
 CREATE INDEX blnk_balances_ledger_id_idx ON blnk.balances (ledger_id);
+CREATE INDEX blnk_balances_identity_id_idx ON blnk.balances (identity_id);
+CREATE INDEX blnk_balances_currency_identity_id_idx ON blnk.balances (currency, identity_id);
+CREATE INDEX idx_balances_indicator ON blnk.balances (indicator);
 
 CREATE TABLE blnk.accounts (
     id          serial PRIMARY KEY,
@@ -72,8 +87,9 @@ CREATE TABLE blnk.balance_monitors (
     id            serial PRIMARY KEY,
     monitor_id    text NOT NULL UNIQUE,
     balance_id    text NOT NULL REFERENCES blnk.balances (balance_id),
-    field         text NOT NULL,
-    operator      text NOT NULL,
+    field         text NOT NULL CHECK (field IN ('balance', 'credit_balance', 'debit_balance', 'inflight_balance',
+                                                 'inflight_credit_balance', 'inflight_debit_balance')),
+    operator      text NOT NULL CHECK (operator IN ('>', '<', '>=', '<=', '=', '!=')),
     value         bigint NOT NULL,
     precision     double precision,
     precise_value bigint,
@@ -83,27 +99,33 @@ CREATE TABLE blnk.balance_monitors (
 );
 
 CREATE TABLE blnk.balance_snapshots (
-    id             serial PRIMARY KEY,
-    balance_id     text NOT NULL REFERENCES blnk.balances (balance_id),
-    ledger_id      text NOT NULL REFERENCES blnk.ledgers (ledger_id),
-    currency       text NOT NULL,
-    balance        numeric NOT NULL,
-    credit_balance numeric NOT NULL,
-    debit_balance  numeric NOT NULL,
-    snapshot_time  timestamptz NOT NULL,
-    created_at     timestamp NOT NULL,
-    last_tx_id     text,
-    meta_data      jsonb
+    id                      serial PRIMARY KEY,
+    balance_id              text NOT NULL REFERENCES blnk.balances (balance_id),
+    ledger_id               text NOT NULL REFERENCES blnk.ledgers (ledger_id),
+    currency                text NOT NULL,
+    balance                 numeric NOT NULL,
+    credit_balance          numeric NOT NULL,
+    debit_balance           numeric NOT NULL,
+    inflight_balance        numeric NOT NULL,
+    inflight_credit_balance numeric NOT NULL,
+    inflight_debit_balance  numeric NOT NULL,
+    snapshot_time           timestamptz NOT NULL,
+    created_at              timestamp NOT NULL,
+    last_tx_id              text,
+    meta_data               jsonb
 );
+CREATE INDEX idx_balance_snapshots_balance_id ON blnk.balance_snapshots (balance_id);
+CREATE INDEX idx_balance_snapshots_snapshot_time ON blnk.balance_snapshots (snapshot_time);
+CREATE INDEX idx_balance_snapshots_ledger_time ON blnk.balance_snapshots (ledger_id, snapshot_time);
 
 -- Append-only: what a transaction became is told by later rows that name it as their parent.
--- scheduled_for is 0001-01-01 where nothing is scheduled, not NULL.
+-- scheduled_for is 0001-01-01 where nothing is scheduled, parent_transaction '' where there is none: neither is NULL.
 CREATE TABLE blnk.transactions (
     id                 serial PRIMARY KEY,
     transaction_id     text NOT NULL UNIQUE,
     parent_transaction text,
-    source             text REFERENCES blnk.balances (balance_id),
-    destination        text REFERENCES blnk.balances (balance_id),
+    source             text CONSTRAINT fk_source_balance REFERENCES blnk.balances (balance_id),
+    destination        text CONSTRAINT fk_destination_balance REFERENCES blnk.balances (balance_id),
     reference          text,
     description        text,
     amount             numeric,
@@ -157,6 +179,9 @@ CREATE TABLE blnk.api_keys (
     revoked_at   timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX idx_api_keys_key ON blnk.api_keys (key);
+CREATE INDEX idx_api_keys_key_prefix ON blnk.api_keys (key_prefix);
+CREATE INDEX idx_api_keys_owner_id ON blnk.api_keys (owner_id);
 
 CREATE TABLE blnk.external_transactions (
     id          text PRIMARY KEY,
@@ -168,6 +193,7 @@ CREATE TABLE blnk.external_transactions (
     date        timestamp NOT NULL,
     source      varchar(255) NOT NULL
 );
+CREATE INDEX idx_external_transactions_upload_id ON blnk.external_transactions (upload_id);
 
 CREATE TABLE blnk.matching_rules (
     id          serial PRIMARY KEY,
@@ -190,12 +216,14 @@ CREATE TABLE blnk.reconciliations (
     started_at             timestamp NOT NULL,
     completed_at           timestamp
 );
+CREATE INDEX idx_reconciliations_upload_id ON blnk.reconciliations (upload_id);
 
 CREATE TABLE blnk.reconciliation_progress (
     reconciliation_id              text UNIQUE,
     processed_count                bigint,
     last_processed_external_txn_id text
 );
+CREATE INDEX idx_reconciliations_progress_id ON blnk.reconciliation_progress (reconciliation_id);
 
 CREATE TABLE blnk.matches (
     id                      serial PRIMARY KEY,
@@ -215,18 +243,30 @@ CREATE TABLE blnk.unmatched (
 
 CREATE TABLE blnk.lineage_mappings (
     id                   serial PRIMARY KEY,
-    balance_id           text NOT NULL REFERENCES blnk.balances (balance_id),
+    balance_id           text NOT NULL,
     provider             text NOT NULL,
-    shadow_balance_id    text NOT NULL REFERENCES blnk.balances (balance_id),
-    aggregate_balance_id text NOT NULL REFERENCES blnk.balances (balance_id),
-    identity_id          text NOT NULL REFERENCES blnk.identity (identity_id),
+    shadow_balance_id    text NOT NULL,
+    aggregate_balance_id text NOT NULL,
+    identity_id          text NOT NULL,
     created_at           timestamp NOT NULL DEFAULT now(),
-    UNIQUE (balance_id, provider)
+    UNIQUE (balance_id, provider),
+    CONSTRAINT fk_lineage_mappings_balance_id FOREIGN KEY (balance_id)
+        REFERENCES blnk.balances (balance_id) ON DELETE CASCADE,
+    CONSTRAINT fk_lineage_mappings_shadow_balance_id FOREIGN KEY (shadow_balance_id)
+        REFERENCES blnk.balances (balance_id) ON DELETE CASCADE,
+    CONSTRAINT fk_lineage_mappings_aggregate_balance_id FOREIGN KEY (aggregate_balance_id)
+        REFERENCES blnk.balances (balance_id) ON DELETE CASCADE,
+    CONSTRAINT fk_lineage_mappings_identity_id FOREIGN KEY (identity_id)
+        REFERENCES blnk.identity (identity_id) ON DELETE CASCADE
 );
+CREATE INDEX idx_lineage_mappings_balance_id ON blnk.lineage_mappings (balance_id);
+CREATE INDEX idx_lineage_mappings_provider ON blnk.lineage_mappings (provider);
+CREATE INDEX idx_lineage_mappings_shadow_balance_id ON blnk.lineage_mappings (shadow_balance_id);
 
+-- Blnk writes created_at in the zone of its own process and processed_at in the database's.
 CREATE TABLE blnk.lineage_outbox (
     id                     bigserial PRIMARY KEY,
-    transaction_id         text NOT NULL UNIQUE,
+    transaction_id         text NOT NULL,
     source_balance_id      text,
     destination_balance_id text,
     provider               text,
@@ -241,41 +281,9 @@ CREATE TABLE blnk.lineage_outbox (
     locked_until           timestamp,
     inflight               boolean NOT NULL DEFAULT false
 );
+CREATE UNIQUE INDEX lineage_outbox_transaction_id_uidx ON blnk.lineage_outbox (transaction_id);
+CREATE INDEX idx_lineage_outbox_transaction ON blnk.lineage_outbox (transaction_id);
 CREATE INDEX idx_lineage_outbox_pending ON blnk.lineage_outbox (status, created_at) WHERE status = 'pending';
 CREATE INDEX idx_lineage_outbox_failed ON blnk.lineage_outbox (status, created_at) WHERE status = 'failed';
 CREATE INDEX idx_lineage_outbox_claim ON blnk.lineage_outbox (status, locked_until, attempts, created_at)
     WHERE status IN ('pending', 'processing');
-
--- Every change of a transaction is kept whole, for ever.
-CREATE FUNCTION blnk.log_transaction_changes() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO blnk.transaction_journal
-        (transaction_id, action_type, client_addr, backend_pid, old_data, new_data, succeeded)
-    VALUES (
-        CASE WHEN TG_OP = 'DELETE' THEN OLD.transaction_id ELSE NEW.transaction_id END,
-        TG_OP,
-        inet_client_addr(),
-        pg_backend_pid(),
-        CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END,
-        true
-    );
-    RETURN NULL;
-END $$;
-CREATE TRIGGER log_transaction_changes_trigger AFTER INSERT OR UPDATE OR DELETE ON blnk.transactions
-    FOR EACH ROW EXECUTE FUNCTION blnk.log_transaction_changes();
-
--- A row longer than NOTIFY's 8000 bytes makes its own INSERT fail, as it does in Blnk.
-CREATE FUNCTION blnk.capture_changes() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('data_change', json_build_object('table', TG_TABLE_NAME, 'data', row_to_json(NEW))::text);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER transaction_after_insert AFTER INSERT ON blnk.transactions
-    FOR EACH ROW EXECUTE FUNCTION blnk.capture_changes();
-CREATE TRIGGER ledger_after_insert AFTER INSERT ON blnk.ledgers
-    FOR EACH ROW EXECUTE FUNCTION blnk.capture_changes();
-CREATE TRIGGER balance_after_insert AFTER INSERT ON blnk.balances
-    FOR EACH ROW EXECUTE FUNCTION blnk.capture_changes();
-CREATE TRIGGER balance_after_update AFTER UPDATE ON blnk.balances
-    FOR EACH ROW EXECUTE FUNCTION blnk.capture_changes();

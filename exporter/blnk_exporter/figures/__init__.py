@@ -1,0 +1,91 @@
+"""What a person on call asks first, out of the last outcomes; pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ..collector import Outcome
+from ..quantity import duration, say
+from ..thresholds import Threshold
+from .figure import STATES, Figure, State
+from .instances import Instance, instances
+from .kinds import KINDS, Kind, Measure
+from .queues import QueueRow, queue_rows
+from .seen import Seen, obstacles
+
+__all__ = [
+    "STALE_SECONDS",
+    "STATES",
+    "Figure",
+    "Instance",
+    "QueueRow",
+    "State",
+    "instances",
+    "obstacles",
+    "queue_rows",
+    "take",
+]
+
+# An outcome older than this is no longer the state of the deployment: eight scrapes at the usual interval.
+STALE_SECONDS = 120.0
+_METRICS = frozenset(metric for kind in KINDS for metric in kind.metrics)
+
+
+def take(
+    outcomes: Mapping[str, Outcome],
+    enabled: Mapping[str, bool],
+    limits: Mapping[str, Threshold],
+    *,
+    at: float,
+    slow_seconds: float = 0.0,
+) -> Iterator[Figure]:
+    """The key figures at a time (Unix, seconds); those of collectors that this exporter does not have are left out.
+
+    ``slow_seconds`` is the interval at which slow collectors are read. What can no longer be relied on, is unknown.
+    """
+    seen = Seen(outcomes.values(), _METRICS)
+    for kind in KINDS:
+        if kind.collector in enabled:
+            outcome = outcomes.get(kind.collector)
+            measure = _measure(kind, seen, limits, outcome, at) if outcome else None
+            if not enabled[kind.collector]:
+                yield _figure(kind, limits, Measure(None, f"the collector {kind.collector} is off", "off"))
+            elif outcome is None:
+                yield _figure(kind, limits, Measure(None, "not read yet"))
+            elif measure is not None:
+                figure, age = _figure(kind, limits, measure), at - outcome.finished_at
+                stale = age > STALE_SECONDS + (slow_seconds if outcome.collector.slow else 0.0)
+                yield _aged(figure, age) if stale and figure.value is not None else figure
+
+
+def _measure(kind: Kind, seen: Seen, limits: Mapping[str, Threshold], outcome: Outcome, at: float) -> Measure | None:
+    measure = kind.measure(kind, seen, limits, at)
+    if measure is None or (measure.value is not None and measure.state in {None, "ok"}) or measure.note:
+        return measure
+    # Unknown, or down without a word: the collector has the reason.
+    return replace(measure, note="; ".join(obstacles(outcome)) or ("" if measure.value else "the source does not tell"))
+
+
+def _figure(kind: Kind, limits: Mapping[str, Threshold], measure: Measure) -> Figure:
+    limit = limits[kind.name] if kind.limited else None
+    value, state = measure.value, measure.state
+    if state is None:
+        state = "unknown" if value is None else limit.level(value) if limit else "ok"
+    text = measure.text or (state if value is None else say(value, kind.unit))
+    return Figure(
+        name=kind.name,
+        title=kind.title,
+        collector=kind.collector,
+        metrics=kind.metrics,
+        unit=kind.unit,
+        limit=limit,
+        value=value,
+        state=state,
+        text=text,
+        note=measure.note,
+        judged=kind.judged,
+    )
+
+
+def _aged(figure: Figure, age: float) -> Figure:
+    note = "; ".join(filter(None, (f"read {duration(age)} ago, too long to rely on", figure.note)))
+    return replace(figure, state="unknown", note=note)

@@ -1,0 +1,60 @@
+"""All that the page shows, gathered at one moment."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .. import thresholds
+from ..collector import Outcome
+from ..figures import STALE_SECONDS, Figure, Instance, QueueRow, instances, queue_rows, take
+from ..history import History
+from ..news import Change
+from ..quantity import duration
+from ..service import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What is known at ``at`` (Unix time in seconds); ``scraped_at`` is None before the first scrape."""
+
+    at: float
+    scraped_at: float | None
+    figures: tuple[Figure, ...]
+    instances: tuple[Instance, ...]
+    queues: tuple[QueueRow, ...]
+    enabled: Mapping[str, bool]
+    outcomes: Mapping[str, Outcome]
+    history: History
+    changes: tuple[Change, ...]
+    reload_ok: bool
+    metrics_path: str
+
+    @property
+    def stale(self) -> bool:
+        """Whether nobody has scraped for so long that nothing here can be relied on."""
+        return self.scraped_at is None or self.at - self.scraped_at > STALE_SECONDS
+
+    def ago(self, then: float) -> str:
+        """``4 s ago``."""
+        return f"{duration(round(max(0.0, self.at - then)))} ago"
+
+
+def gather(service: Service, *, clock: float | None = None) -> View:
+    """Out of memory alone: nothing is read for it."""
+    at = time.time() if clock is None else clock
+    scraper, memory, limits = service.scraper, service.memory, thresholds.load()
+    outcomes = dict(scraper.outcomes)
+    slow_seconds = service.settings.own.limits.slow_interval_seconds
+    return View(
+        at=at,
+        scraped_at=memory.scraped_at,
+        figures=tuple(take(outcomes, scraper.enabled, limits, at=at, slow_seconds=slow_seconds)),
+        instances=tuple(instances(outcomes)),
+        queues=tuple(queue_rows(outcomes, limits, at=at)),
+        enabled=scraper.enabled,
+        outcomes=outcomes,
+        history=memory.history,
+        changes=tuple(memory.news.changes),
+        reload_ok=service.reload_ok,
+        metrics_path=service.settings.own.web.telemetry_path,
+    )

@@ -1,0 +1,367 @@
+"""Blnk's rows followed on a real PostgreSQL, for both releases: what came, how long it took, what has no outcome."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from tests.collectors.conftest import unseen
+from tests.collectors.ledger_rows import Ledger, new_ledger
+from tests.conftest import Database, postgres_client, redis_client
+
+from blnk_exporter.collectors import ledger as room
+from blnk_exporter.errors import Malformed
+from blnk_exporter.sandbox.valkey import ValkeyServer
+
+pytestmark = pytest.mark.sandbox
+
+COUNT = "transactions_total"
+
+
+@pytest_asyncio.fixture(params=["0.13.2", "0.15.2"])
+async def ledger(postgres: Database, request: pytest.FixtureRequest) -> AsyncIterator[Ledger]:
+    """Both releases in turn."""
+    async with new_ledger(postgres, request.param) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def newest(postgres: Database) -> AsyncIterator[Ledger]:
+    """A ledger of 0.15.2."""
+    async with new_ledger(postgres, "0.15.2") as made:
+        yield made
+
+
+async def test_new_rows_are_counted_by_status_and_currency(ledger: Ledger) -> None:
+    """What was there before the exporter came begins its counter at 0, so that the next one is an increase."""
+    await ledger.write("APPLIED", currency="EUR")
+    async with ledger.followed() as follower:
+        assert (await follower.read())["blnk_ledger_transactions_total"][("APPLIED", "EUR")] == 0
+        await ledger.write("APPLIED", currency="EUR")
+        await ledger.outcome("REJECTED", await ledger.write("QUEUED", currency="EUR"), currency="EUR")
+        await ledger.write("SOMETHING NEW")
+        found = (await follower.read())["blnk_ledger_transactions_total"]
+    told = {labels: value for labels, value in found.items() if value}
+    assert told == {
+        ("APPLIED", "EUR"): 1,
+        ("QUEUED", "EUR"): 1,
+        ("REJECTED", "EUR"): 1,
+        ("other", "USD"): 1,
+    }
+    assert follower.gaps == {}
+
+
+async def test_a_late_commit_is_counted_once(ledger: Ledger) -> None:
+    """Its id is lower than one that was counted before it committed."""
+    async with ledger.followed() as follower, ledger.session() as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        await ledger.write("APPLIED", connection=slow)
+        await ledger.write("APPLIED")
+        assert await follower.value(COUNT, "APPLIED", "USD") == 1
+        assert await follower.value("tail_awaited_ids", "transactions") == 1
+        await transaction.commit()
+        assert await follower.value(COUNT, "APPLIED", "USD") == 2
+        assert await follower.value(COUNT, "APPLIED", "USD") == 2
+        assert await follower.value("tail_awaited_ids", "transactions") == 0
+
+
+async def test_a_transaction_open_at_the_start_is_not_lost(ledger: Ledger) -> None:
+    """It took its id before the exporter came and commits afterwards."""
+    async with ledger.session() as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        await ledger.write("QUEUED", connection=slow)
+        await ledger.write("APPLIED")
+        async with ledger.followed() as follower:
+            await transaction.commit()
+            found = await follower.read()
+    assert found["blnk_ledger_transactions_total"][("QUEUED", "USD")] == 1
+    assert found["blnk_ledger_unresolved_transactions"] == {(): 1}
+
+
+async def test_queued_without_an_outcome(ledger: Ledger) -> None:
+    """Those from before and the new ones; not those that can have none."""
+    await ledger.outcome("APPLIED", await ledger.write("QUEUED", age=400))
+    old = await ledger.write("QUEUED", age=300)
+    await ledger.write("QUEUED", age=900, cents=0)
+    await ledger.write("QUEUED", age=900, reference="taken")
+    await ledger.write("APPLIED", reference="taken_q")
+    async with ledger.followed() as follower:
+        found = await follower.read()
+        assert found["blnk_ledger_unresolved_transactions"] == {(): 1}
+        assert 300 <= found["blnk_ledger_unresolved_oldest_age_seconds"][()] < 330
+        new = await ledger.write("QUEUED", age=20)
+        assert await follower.value("unresolved_transactions") == 2
+        await ledger.outcome("INFLIGHT", old)
+        found = await follower.read()
+        assert found["blnk_ledger_unresolved_transactions"] == {(): 1}
+        assert 20 <= found["blnk_ledger_unresolved_oldest_age_seconds"][()] < 50
+        await ledger.outcome("REJECTED", new)
+        found = await follower.read()
+    assert found["blnk_ledger_unresolved_transactions"] == {(): 0}
+    assert "blnk_ledger_unresolved_oldest_age_seconds" not in found
+    assert found["blnk_ledger_history_complete"] == {(): 1}
+
+
+async def test_an_expired_hold_leaves_its_queued_row_resolved(ledger: Ledger) -> None:
+    """The VOID of an expiry hangs on the queued row, and closes the hold that came from it."""
+    queued = await ledger.write("QUEUED", age=500)
+    await ledger.outcome("INFLIGHT", queued)
+    async with ledger.followed() as follower:
+        found = await follower.read()
+        assert found["blnk_ledger_inflight_transactions"] == {(): 1}
+        assert 500 <= found["blnk_ledger_inflight_oldest_age_seconds"][()] < 530
+        await ledger.write("VOID", of=queued)
+        found = await follower.read()
+        assert (found["blnk_ledger_inflight_transactions"], found["blnk_ledger_unresolved_transactions"]) == (
+            {(): 0},
+            {(): 0},
+        )
+    async with ledger.followed() as follower:
+        assert await follower.value("inflight_transactions") == 0
+
+
+async def test_a_hold_is_open_until_all_of_it_is_committed(ledger: Ledger) -> None:
+    """Half of it held is money held."""
+    hold = await ledger.write("INFLIGHT", cents=300)
+    async with ledger.followed() as follower:
+        await ledger.write("APPLIED", of=hold, cents=100)
+        assert await follower.value("inflight_transactions") == 1
+        await ledger.write("APPLIED", of=hold, cents=200)
+        assert await follower.value("inflight_transactions") == 0
+    other = await ledger.write("INFLIGHT", cents=300)
+    async with ledger.followed() as follower:
+        assert await follower.value("inflight_transactions") == 1
+        await ledger.write("VOID", of=other)
+        assert await follower.value("inflight_transactions") == 0
+
+
+async def test_legs_of_a_split_are_told_apart(ledger: Ledger) -> None:
+    """They share a parent that has no row; the outcome of one is none of the other's."""
+    legs = [await ledger.write("QUEUED", of="txn_that_is_not_stored") for _ in range(2)]
+    async with ledger.followed() as follower:
+        await ledger.outcome("APPLIED", legs[0])
+        assert await follower.value("unresolved_transactions") == 1
+
+
+async def test_a_refund_that_waits_closes_nothing(ledger: Ledger) -> None:
+    """Its parent is the row that it gives back."""
+    applied = await ledger.outcome("APPLIED", await ledger.write("QUEUED"))
+    async with ledger.followed() as follower:
+        await ledger.write("QUEUED", of=applied)
+        assert await follower.value("unresolved_transactions") == 1
+
+
+async def test_scheduled_ones_are_overdue_when_they_are(ledger: Ledger) -> None:
+    """Before 0.15.0 nobody can tell: the time is in the zone of whoever sent it."""
+    late = await ledger.write("SCHEDULED", age=900, due=120)
+    await ledger.write("SCHEDULED", due=-3600)
+    async with ledger.followed() as follower:
+        found = await follower.read()
+        if ledger.release == "0.13.2":
+            assert [name for name in found if "scheduled" in name] == []
+            return
+        assert found["blnk_ledger_scheduled_overdue_transactions"] == {(): 1}
+        assert 120 <= found["blnk_ledger_scheduled_overdue_age_seconds"][()] < 150
+        await ledger.outcome("APPLIED", late)
+        assert await follower.value("scheduled_overdue_transactions") == 0
+
+
+async def test_latency_is_from_creation_to_the_row_of_the_outcome(ledger: Ledger) -> None:
+    """The outcome's own created_at is a copy; rows that were never queued, commits and scheduled ones are no part of it."""
+    async with ledger.followed() as follower:
+        await ledger.outcome("APPLIED", await ledger.write("QUEUED", age=12))
+        await ledger.outcome("REJECTED", await ledger.write("QUEUED", age=100))
+        await ledger.outcome("APPLIED", await ledger.write("SCHEDULED", age=5000, due=0))
+        await ledger.write("APPLIED", of=await ledger.write("INFLIGHT", age=70))
+        flow = (await room.COLLECTOR.read(follower.source)).flow
+    counts = dict(zip([*room.flow.BUCKETS, None], flow.latency.counts, strict=True))
+    assert {bound: count for bound, count in counts.items() if count} == {15.0: 1, 120.0: 1}
+    assert 112 <= flow.latency.sum < 120
+    assert flow.changes == {"INSERT": 8}
+
+
+async def test_zone_of_the_writers_clock(ledger: Ledger) -> None:
+    """Since 0.15.0 always UTC; before it is that of Blnk's processes, and a wrong one is told instead of hours of latency."""
+    ledger.zone = "UTC" if ledger.release == "0.15.2" else "Asia/Tokyo"
+    async with ledger.followed(timezone="Asia/Tokyo") as right, ledger.followed(timezone="UTC") as wrong:
+        await ledger.outcome("APPLIED", await ledger.write("QUEUED", age=3))
+        found, other = await right.read(), await wrong.read()
+    assert found["blnk_ledger_queue_to_apply_seconds"] == {(): 1}
+    assert 3 <= found["blnk_ledger_clock_skew_seconds"][()] < 30
+    if ledger.release == "0.15.2":
+        assert wrong.gaps == {}
+    else:
+        assert wrong.gaps == {"clocks": "malformed"}
+        assert "blnk_ledger_queue_to_apply_seconds" not in other
+        assert -9 * 3600 <= other["blnk_ledger_clock_skew_seconds"][()] < -9 * 3600 + 30
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("failed to apply transaction to balances: insufficient funds in source balance", "insufficient_funds"),
+        ("failed to apply transaction to balances: transaction exceeds overdraft limit", "overdraft_limit"),
+        ("failed to acquire lock: failed to acquire lock for key bln_1: lock already held", "lock_contention"),
+        ("failed to acquire lock: failed to acquire all locks within the wait timeout", "lock_contention"),
+        ("exceeded max queued recovery attempts", "max_retries"),
+        ("transaction validation failed: the block is empty", "other"),
+        (None, "unknown"),
+    ],
+)
+async def test_reasons_of_rejections(newest: Ledger, words: str | None, reason: str) -> None:
+    """Blnk's texts hold ids and amounts: a closed set of words leaves the database."""
+    meta = f'{{"blnk_rejection_reason": "{words}"}}' if words else "{}"
+    async with newest.followed() as follower:
+        await newest.outcome("REJECTED", await newest.write("QUEUED"), meta=meta)
+        found = (await follower.read())["blnk_ledger_rejections_total"]
+    assert {labels: value for labels, value in found.items() if value} == {(reason,): 1}
+    assert len(found) == 6
+
+
+async def test_a_deleted_row_is_told(ledger: Ledger) -> None:
+    """Blnk's triggers do not keep anybody from deleting; the journal knows."""
+    name = await ledger.write("QUEUED")
+    async with ledger.followed() as follower:
+        await ledger.connection.execute("DELETE FROM blnk.transactions WHERE transaction_id = $1", name)
+        assert await follower.value("journal_changes_total", "DELETE") == 1
+        found = await follower.read()
+    assert found["blnk_ledger_journal_changes_total"][("DELETE",)] == 1
+    assert found["blnk_ledger_unresolved_transactions"] == {(): 0}
+
+
+async def test_smaller_tables(newest: Ledger) -> None:
+    """Each number once, from rows of every kind; of what is not there, none."""
+    async with newest.followed() as follower:
+        found = await follower.read()
+    assert found["blnk_ledger_lineage_entries"] == {("pending",): 0, ("failed",): 0, ("abandoned",): 0}
+    assert not [
+        name
+        for name in found
+        if name.endswith(("pending_age_seconds", "running_age_seconds", "next_expiry_timestamp_seconds"))
+    ]
+    await newest.connection.execute("""
+        INSERT INTO blnk.lineage_outbox (transaction_id, lineage_type, payload, status, created_at, locked_until)
+        SELECT 't' || n, 'credit', '{}', status, now() - age::interval, now() - age::interval FROM (VALUES
+            (1, 'pending', '10 minutes'), (2, 'pending', '1 minute'), (3, 'failed', '1 day'),
+            (4, 'processing', '6 minutes'), (5, 'processing', '1 minute'), (6, 'completed', '1 day')) v(n, status, age);
+        INSERT INTO blnk.reconciliations (reconciliation_id, upload_id, status, matched_transactions,
+                                          unmatched_transactions, started_at)
+        SELECT 'r' || n, 'u', status, 0, 0, now() - age::interval FROM (VALUES
+            (1, 'started', '7 hours'), (2, 'in_progress', '1 hour'), (3, 'completed', '9 hours'), (4, 'failed', '9 hours')) v(n, status, age);
+        INSERT INTO blnk.api_keys (api_key_id, key, name, owner_id, expires_at, last_used_at, is_revoked)
+        SELECT 'k' || n, 'k' || n, 'k', 'o', now() + left_over::interval, now() - used::interval, revoked FROM (VALUES
+            (1, '2 days', '1 day', false), (2, '1 day', '60 days', false), (3, '-1 day', '2 days', false),
+            (4, '1 hour', '1 day', true)) v(n, left_over, used, revoked);
+    """)
+    async with newest.followed() as follower:
+        found = await follower.read()
+    assert found["blnk_ledger_lineage_entries"] == {("pending",): 2, ("failed",): 1, ("abandoned",): 1}
+    assert 600 <= found["blnk_ledger_lineage_oldest_pending_age_seconds"][()] < 630
+    assert found["blnk_ledger_reconciliations"] == dict.fromkeys(
+        [("started",), ("in_progress",), ("completed",), ("failed",)], 1
+    )
+    assert 7 * 3600 <= found["blnk_ledger_reconciliation_oldest_running_age_seconds"][()] < 7 * 3600 + 30
+    assert found["blnk_ledger_api_keys"] == {("active",): 2, ("expired",): 1, ("revoked",): 1}
+    now = await newest.connection.fetchval("SELECT extract(epoch FROM now())::float8")
+    assert found["blnk_ledger_api_key_next_expiry_timestamp_seconds"][()] - now == pytest.approx(2 * 86_400, abs=30)
+    assert not [name for name in found if "chain" in name]
+
+
+async def test_hash_chain(newest: Ledger) -> None:
+    """Whole, cut off at its end, changed at its head, behind."""
+
+    async def seal() -> None:
+        await newest.connection.execute("""
+            UPDATE blnk.transactions t SET chain_seq = n, chain_hash = lpad(n::text, 64, '0')
+            FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM blnk.transactions) o WHERE o.id = t.id;
+            UPDATE blnk.chain_state SET updated_at = timezone('UTC', now()), (last_seq, head_hash) =
+                (SELECT chain_seq, chain_hash FROM blnk.transactions ORDER BY chain_seq DESC LIMIT 1)
+        """)
+
+    for _ in range(3):
+        await newest.write("APPLIED", age=60)
+    await seal()
+    async with newest.followed() as follower:
+        found = await follower.read()
+        assert found["blnk_ledger_chain_last_sequence"] == {(): 3}
+        assert found["blnk_ledger_chain_head_consistent"] == {(): 1}
+        assert found["blnk_ledger_chain_unsealed_ids"] == {(): 0}
+        assert "blnk_ledger_chain_unsealed_age_seconds" not in found
+        await newest.write("APPLIED", age=50)
+        await newest.write("APPLIED", age=40)
+        found = await follower.read()
+        assert found["blnk_ledger_chain_unsealed_ids"] == {(): 2}
+        assert 50 <= found["blnk_ledger_chain_unsealed_age_seconds"][()] < 80
+        await newest.connection.execute("UPDATE blnk.chain_state SET head_hash = repeat('f', 64)")
+        assert await follower.value("chain_head_consistent") == 0
+        await seal()
+        assert await follower.value("chain_head_consistent") == 1
+        await newest.connection.execute("DELETE FROM blnk.transactions WHERE chain_seq = 5")
+        assert await follower.value("chain_head_consistent") == 0
+
+
+async def test_rows_beyond_the_tasks_that_asynq_has(newest: Ledger, store: ValkeyServer) -> None:
+    """Accepted and lost: three wait and one task is there. An archived task is nobody's work any more."""
+    async with redis_client(store) as redis, newest.followed(store=redis, queues=("q_1", "q_2")) as follower:
+        assert await follower.value("transactions_without_task") == 0
+        for _ in range(3):
+            await newest.write("QUEUED", age=60)
+        await follower.read()
+        known = follower.source.following
+        known._noticed = dict.fromkeys(known._noticed, -1000.0)  # noticed long ago
+        assert await follower.value("transactions_without_task") == 3
+        await redis.execute(("LPUSH", "asynq:{q_2}:pending", "a"), ("ZADD", "asynq:{q_1}:archived", 1, "b"))
+        assert await follower.value("transactions_without_task") == 2
+        await redis.execute(("ZADD", "asynq:{q_1}:scheduled", 1, "c"), ("ZADD", "asynq:{q_1}:retry", 1, "d"))
+        await redis.execute(("LPUSH", "asynq:{q_1}:active", "e"))
+        assert await follower.value("transactions_without_task") == 0
+        store.pause()
+        try:
+            found = await follower.read()
+        finally:
+            store.resume()
+        assert "blnk_ledger_transactions_without_task" not in found
+        assert follower.gaps == {"tasks": "timeout"}
+        assert found["blnk_ledger_unresolved_transactions"] == {(): 3}
+
+
+async def test_a_schema_that_we_do_not_know_costs_one_fact(ledger: Ledger) -> None:
+    """A newer Blnk may rename what it likes."""
+    await ledger.connection.execute("ALTER TABLE blnk.lineage_outbox RENAME COLUMN created_at TO born_at")
+    await ledger.connection.execute("DROP TABLE blnk.transaction_journal CASCADE")
+    await ledger.connection.execute("DROP TRIGGER log_transaction_changes_trigger ON blnk.transactions")
+    async with ledger.followed() as follower:
+        await ledger.write("APPLIED")
+        found = await follower.read()
+    assert follower.gaps == {"lineage_age": "malformed", "journal": "malformed"}
+    assert found["blnk_ledger_transactions_total"][("APPLIED", "USD")] == 1
+    assert found["blnk_ledger_unresolved_transactions"] == {(): 0}
+    assert not [name for name in found if "journal" in name or "queue_to_apply" in name]
+
+
+async def test_a_database_without_blnks_tables(postgres: Database) -> None:
+    """Told in words."""
+    async with postgres_client(postgres.dsn(database="empty")) as client:
+        source = room.LedgerSource(room.TableReader(client), room.Following())
+        with pytest.raises(Malformed, match="no table of Blnk"):
+            await room.COLLECTOR.read(source)
+
+
+async def test_every_metric_is_seen_and_declared(newest: Ledger, store: ValkeyServer) -> None:
+    """One busy ledger shows them all."""
+    await newest.connection.execute("""
+        INSERT INTO blnk.lineage_outbox (transaction_id, lineage_type, payload) VALUES ('t', 'credit', '{}');
+        INSERT INTO blnk.reconciliations (reconciliation_id, upload_id, status, matched_transactions,
+                                          unmatched_transactions, started_at) VALUES ('r', 'u', 'started', 0, 0, now());
+        INSERT INTO blnk.api_keys (api_key_id, key, name, owner_id, expires_at) VALUES ('k', 'k', 'k', 'o', now() + '1 day');
+    """)
+    await newest.write("APPLIED", age=9)
+    await newest.connection.execute("UPDATE blnk.transactions SET chain_seq = 1, chain_hash = repeat('a', 64)")
+    await newest.connection.execute("UPDATE blnk.chain_state SET last_seq = 1, head_hash = repeat('a', 64)")
+    async with redis_client(store) as redis, newest.followed(store=redis, queues=("q",)) as follower:
+        for status in ("QUEUED", "INFLIGHT"):
+            await newest.write(status, age=9)
+        await newest.write("SCHEDULED", due=9)
+        found = await follower.read()
+    assert unseen(room.COLLECTOR, found) == set()

@@ -1,0 +1,157 @@
+"""What is remembered between readings, and where it ends."""
+
+from typing import Any
+
+import pytest
+
+from blnk_exporter.ledger_facts.flow import BUCKETS, OPEN_STATUSES, Flow
+from blnk_exporter.ledger_facts.following import Bounds, Following
+
+HOUR = 3600.0
+
+
+def begun(last: int = 0, **bounds: Any) -> Following:
+    """A ledger that is followed from a row on, and has no history."""
+    known = Following(Bounds(**bounds))
+    known.take_rows(rows(last=last), None, now=0.0)
+    known.take_journal(rows(last=last), now=0.0)
+    return known
+
+
+def rows(*fresh: list[Any], last: int | None = None) -> dict[str, Any]:
+    last = max((row[0] for row in fresh), default=0) if last is None else last
+    return {"oldest": 100, "next": 100, "last": last, "missing": None, "fresh": [*fresh] or None, "now": 1000.0}
+
+
+def flow(known: Following, now: float = 1000.0) -> Flow:
+    return known.flow(now, statuses=OPEN_STATUSES, rejections=True, without_task=None)
+
+
+def test_the_first_reading_counts_nothing() -> None:
+    """What was there before is not what came."""
+    known = Following()
+    known.take_rows(rows([5, "APPLIED", "USD", None, None], last=5), {}, now=0.0)
+    assert known.transactions == {}
+    assert known.rows.position == 5
+
+
+def test_a_row_and_its_outcome_in_one_reading() -> None:
+    """It never waited; the order of ids says nothing of who closes whom."""
+    known = begun()
+    known.take_rows(rows([1, "APPLIED", "USD", None, [2]], [2, "QUEUED", "USD", 990.0, None]), {}, now=1.0)
+    assert known.open["QUEUED"] == {}
+    assert known.transactions == {("APPLIED", "USD"): 1, ("QUEUED", "USD"): 1}
+
+
+def test_open_ones_are_told_when_they_are_due() -> None:
+    """A scheduled one that is due tomorrow is nobody's trouble."""
+    known = begun()
+    known.take_walk({"open": None, "since": 500.0}, now=1.0, at=1000.0)
+    fresh = [
+        [1, "QUEUED", "USD", 900.0, None],
+        [2, "SCHEDULED", "USD", 2000.0, None],
+        [3, "SCHEDULED", "USD", 990.0, None],
+    ]
+    known.take_rows(rows(*fresh), {}, now=1.0)
+    found = flow(known).open
+    assert (found["QUEUED"].count, found["QUEUED"].oldest_seconds) == (1, 100.0)
+    assert (found["SCHEDULED"].count, found["SCHEDULED"].oldest_seconds) == (1, 10.0)
+    assert (found["INFLIGHT"].count, found["INFLIGHT"].oldest_seconds) == (0, None)
+
+
+def test_nothing_open_is_claimed_before_history_was_looked_at() -> None:
+    """Unknown is not zero."""
+    known = begun(100_000)
+    assert flow(known).open == {}
+    known.take_walk({"open": [[99_000, "QUEUED", 400.0]], "since": 300.0}, now=1.0, at=1000.0)
+    told = flow(known)
+    assert (told.open["QUEUED"].count, told.complete, told.since) == (1, False, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "since", "steps"),
+    [({}, 999.0, 5), ({"history_rows": 40_000}, 999.0, 2), ({"history_seconds": 60.0}, 900.0, 1)],
+    ids=["the first row", "the bound of rows", "the bound of time"],
+)
+def test_history_ends(bounds: dict[str, Any], since: float, steps: int) -> None:
+    """At the first row, or at a bound; 100,000 rows are five spans."""
+    known = begun(100_000, **bounds)
+    for step in range(steps):
+        assert not known.complete, step
+        known.take_walk({"open": None, "since": since}, now=1.0, at=1000.0)
+    assert known.complete
+
+
+def test_more_open_ones_than_are_remembered_are_told_and_looked_for_again() -> None:
+    """The number is then at least what is told; when there is room, history is walked once more."""
+    known = begun(0, open_rows=4)
+    known.take_walk({"open": None, "since": 1.0}, now=1.0, at=1000.0)
+    known.take_rows(rows(*([number, "QUEUED", "USD", 900.0, None] for number in range(1, 7))), {}, now=1.0)
+    told = flow(known)
+    assert (told.open["QUEUED"].count, told.open["QUEUED"].capped, told.open["INFLIGHT"].capped) == (4, True, False)
+    known.refill()
+    assert known.complete
+    known.take_rows(rows([7, "APPLIED", "USD", None, [1, 2, 3]]), {}, now=2.0)
+    known.refill()
+    assert (known.complete, known.walk_before, known.open["QUEUED"], known.capped) == (False, 7, {}, set())
+
+
+def test_currencies_beyond_the_bound_are_one() -> None:
+    """A client may send any text as a currency."""
+    known = begun(0, currencies=2)
+    known.know(["EUR"])
+    fresh = [[1, "APPLIED", "USD", None, None], [2, "APPLIED", "GBP", None, None], [3, "APPLIED", "x" * 17, None, None]]
+    known.take_rows(rows(*fresh, [4, "NEW", None, None, None]), {}, now=1.0)
+    assert known.transactions == {("APPLIED", "USD"): 1, ("APPLIED", "other"): 2, ("other", "other"): 1}
+    assert flow(known).currencies == ("EUR", "USD")
+
+
+def test_waits_fall_into_buckets() -> None:
+    """A bound belongs to its bucket; clocks that differ by a little are no negative time."""
+    known = begun()
+    waits = [-0.2, 0.05, 0.06, 7200.0, 7200.1]
+    known.take_journal(rows(*([n, "INSERT", "APPLIED", wait] for n, wait in enumerate(waits, 1))), now=1.0)
+    counts = dict(zip([*BUCKETS, None], flow(known).latency.counts, strict=True))
+    assert {bound: count for bound, count in counts.items() if count} == {0.05: 2, 0.1: 1, 7200.0: 1, None: 1}
+    assert flow(known).latency.sum == pytest.approx(14400.21)
+
+
+def test_clocks_of_another_zone_give_no_latency() -> None:
+    """A queued row is written at once: two hours between are a time zone, not a wait."""
+    known = begun()
+    known.take_journal(rows([1, "INSERT", "QUEUED", 2 * HOUR + 0.1], [2, "INSERT", "APPLIED", 2 * HOUR + 3]), now=1.0)
+    told = flow(known)
+    assert (told.latency, told.skew_seconds, known.clocks_agree) == (None, 2 * HOUR + 0.1, False)
+    known.take_journal(rows([3, "INSERT", "QUEUED", 0.1]), now=1.0)
+    assert flow(known).latency is not None
+
+
+def test_a_deletion_is_counted_and_history_walked_again() -> None:
+    """The deleted row may be one of those remembered as open."""
+    known = begun()
+    known.take_walk({"open": None, "since": 1.0}, now=1.0, at=1000.0)
+    known.take_rows(rows([1, "QUEUED", "USD", 900.0, None]), {}, now=1.0)
+    known.take_journal(rows([1, "DELETE", None, None]), now=1.0)
+    assert known.changes == {"DELETE": 1}
+    assert (known.complete, known.open["QUEUED"]) == (False, {})
+
+
+def test_a_task_is_expected_a_moment_after_its_row() -> None:
+    """Blnk writes the row first."""
+    known = begun()
+    known.take_rows(rows([1, "QUEUED", "USD", 900.0, None]), {}, now=10.0)
+    assert known.waiting(12.0) == 0
+    assert known.waiting(15.0) == 1
+
+
+def test_a_reading_that_is_too_dear_asks_for_less_and_later_for_more() -> None:
+    """Down to a least, and up again only where that is too little."""
+    known = begun(0)
+    spans = []
+    while known.too_dear():
+        spans.append(known.span)
+    assert spans == [5_000, 1_000, 200]
+    known.take_rows(rows([1, "APPLIED", "USD", None, None]), {}, now=1.0)
+    assert known.span == 200
+    known.take_rows(rows([2, "APPLIED", "USD", None, None], last=90), {}, now=2.0)
+    assert known.span == 1_000

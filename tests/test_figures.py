@@ -1,0 +1,276 @@
+"""Key figures out of samples: the worst is found, and what is not known is not taken for good."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from blnk_exporter import thresholds
+from blnk_exporter.collector import Gap, Outcome
+from blnk_exporter.errors import Refused, Unreachable
+from blnk_exporter.figures import STALE_SECONDS, Figure, instances, queue_rows, take
+from blnk_exporter.figures.kinds import KINDS
+
+from .scene import DECLARED, Series, outcome, queue
+
+LIMITS = thresholds.load()
+GIB = 2.0**30
+
+
+def figure(name: str, *outcomes: Outcome, at: float = 0.0, **options: Any) -> Figure | None:
+    by_name = {outcome.collector.name: outcome for outcome in outcomes}
+    enabled = options.pop("enabled", dict.fromkeys(by_name, True))
+    taken = take(by_name, enabled, LIMITS, at=at, **options)
+    return next((figure for figure in taken if figure.name == name), None)
+
+
+def told(found: Figure | None) -> tuple[str, str, str] | None:
+    return found and (found.state, found.text.replace("\u00a0", " "), found.note.replace("\u00a0", " "))
+
+
+def server(up: float, address: str = "a:1", reason: str = "") -> Series:
+    yield "server_up", {"address": address}, up
+    if reason:
+        yield "server_down", {"address": address, "reason": reason}, 1
+
+
+def postgres(**facts: tuple[Mapping[str, str], float]) -> Outcome:
+    return outcome("postgres", [(f"postgres_{name}", labels, value) for name, (labels, value) in facts.items()])
+
+
+def disk(path: str, size: float, free: float, available: float) -> Series:
+    for name, value in (("size", size), ("free", free), ("available", available)):
+        yield f"host_filesystem_{name}_bytes", {"path": path}, value
+
+
+A, B = {"address": "a:1"}, {"address": "b:1"}
+AS = {"address": "a:1", "standby": "s"}
+REDIS = {"memory_used_bytes": 9 * GIB, "memory_max_bytes": 10 * GIB, "memory_limited": 1.0}
+
+
+def redis(**facts: float) -> Outcome:
+    return outcome("redis", [(f"redis_{name}", {}, value) for name, value in facts.items()])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_figure_is_made_of_metrics_that_exist(kind: Any) -> None:
+    """A renamed metric would leave the page without its figure, or worse, with a quiet one; one collector's all."""
+    assert [name for name in kind.metrics if name not in DECLARED] == []
+    assert {name.split("_")[1] for name in kind.metrics} == {kind.collector}
+
+
+CASES = [
+    ("server.up", outcome("server", server(1)), ("ok", "up", "")),
+    (
+        "server.up",
+        outcome("server", [*server(0, reason="database_ping_failed")]),
+        ("critical", "down", "a:1: database ping failed"),
+    ),
+    ("server.up", outcome("server", [*server(1), *server(0, "b:1")]), ("warning", "1 of 2 up", "b:1")),
+    ("server.up", outcome("server", [*server(0), *server(0, "b:1")]), ("critical", "0 of 2 up", "a:1; b:1")),
+    (
+        "server.response",
+        outcome("server", [("server_response_seconds", A, 0.1), ("server_response_seconds", B, 3.5)]),
+        ("critical", "3.5 s", "b:1"),
+    ),
+    ("redis.up", redis(up=1), ("ok", "up", "")),
+    ("redis.memory", redis(**REDIS), ("critical", "90 %", "9.0 GiB of 10.0 GiB, eviction policy not known")),
+    ("redis.memory", redis(**REDIS | {"memory_used_bytes": 8 * GIB}), ("ok", "80 %", "8.0 GiB of 10.0 GiB, *")),
+    (
+        "redis.memory",
+        redis(memory_used_bytes=GIB, memory_limited=0),
+        ("unknown", "unknown", "no maxmemory is set, so that nothing limits it; 1.0 GiB in use"),
+    ),
+    (
+        "queues.depth",
+        outcome("queues", [*queue("a", pending_tasks=1001), *queue("b", pending_tasks=5, scheduled_tasks=99999)]),
+        ("warning", "1,001 tasks", "a"),
+    ),
+    ("queues.depth", outcome("queues", queue(pending_tasks=0)), ("ok", "0 tasks", "")),
+    (
+        "queues.oldest_pending",
+        outcome("queues", queue(pending_tasks=3, oldest_pending_age_seconds=301)),
+        ("critical", "5 min", "q"),
+    ),
+    ("queues.oldest_pending", outcome("queues", queue(pending_tasks=0)), ("ok", "none waits", "")),
+    (
+        "queues.oldest_pending",
+        outcome("queues", queue(pending_tasks=3)),
+        ("unknown", "unknown", "tasks wait, but asynq did not note since when"),
+    ),
+    ("queues.lost", outcome("queues", queue(stale_lease_tasks=0, head_task_lost=0)), ("ok", "0 tasks", "")),
+    ("queues.lost", outcome("queues", queue(stale_lease_tasks=2, head_task_lost=1)), ("critical", "3 tasks", "q")),
+    ("queues.lost", outcome("queues", queue(head_task_lost=1)), ("critical", "1 task", "q")),
+    ("queues.lost", outcome("queues", queue(head_task_lost=0)), ("unknown", "unknown", "the source does not tell")),
+    (
+        "queues.last_archived",
+        outcome("queues", queue(archived_tasks=7, last_archived_timestamp_seconds=-3600)),
+        ("warning", "7 tasks", "last 60 min ago in q"),
+    ),
+    (
+        "queues.last_archived",
+        outcome("queues", queue(archived_tasks=7, last_archived_timestamp_seconds=-200000)),
+        ("ok", "7 tasks", "last 2 d ago in q"),
+    ),
+    (
+        "queues.last_archived",
+        outcome("queues", queue(archived_tasks=7)),
+        ("unknown", "7 tasks", "since when is not known"),
+    ),
+    ("queues.last_archived", outcome("queues", queue(archived_tasks=0)), ("ok", "0 tasks", "")),
+    ("queues.paused", outcome("queues", [*queue("a", paused=1), *queue("b", paused=0)]), ("warning", "1 queue", "a")),
+    (
+        "workers.unserved_queues",
+        outcome("workers", [("workers_queue_consumers", {"queue": name}, 0) for name in "abcde"]),
+        ("critical", "5 queues", "a, b, c and 2 more"),
+    ),
+    (
+        "workers.unserved_queues",
+        outcome("workers", [("workers_queue_consumers", {"queue": "a"}, 1)]),
+        ("ok", "none", ""),
+    ),
+    (
+        "ledger.unresolved_age",
+        outcome(
+            "ledger", [("ledger_unresolved_transactions", {}, 2), ("ledger_unresolved_oldest_age_seconds", {}, 301)]
+        ),
+        ("warning", "5 min", "of 2 transactions"),
+    ),
+    ("ledger.without_task", outcome("ledger", [("ledger_transactions_without_task", {}, 0)]), ("ok", "none", "")),
+    (
+        "ledger.without_task",
+        outcome("ledger", [("ledger_transactions_without_task", {}, 3)]),
+        ("critical", "3 transactions", ""),
+    ),
+    (
+        "books.unbalanced",
+        outcome("books", [("books_mismatched_balances", {}, 0), ("books_unbalanced_currencies", {}, 0)]),
+        ("ok", "none", ""),
+    ),
+    ("books.unbalanced", outcome("books", [("books_mismatched_balances", {}, 2)]), ("critical", "2 balances", "")),
+    (
+        "books.unbalanced",
+        outcome("books", [("books_mismatched_balances", {}, 1), ("books_unbalanced_currencies", {}, 1)]),
+        ("critical", "1 balance, 1 of the currencies", ""),
+    ),
+    (
+        "ledger.unresolved_age",
+        outcome("ledger", [("ledger_unresolved_transactions", {}, 0), ("ledger_history_complete", {}, 1)]),
+        ("ok", "none", ""),
+    ),
+    (
+        "ledger.unresolved_age",
+        outcome("ledger", [("ledger_unresolved_transactions", {}, 0), ("ledger_history_complete", {}, 0)]),
+        ("unknown", "unknown", "older transactions are still being looked through"),
+    ),
+    (
+        "postgres.connections",
+        postgres(backends=(A, 95), connections_max=(A, 100)),
+        ("critical", "95 %", "95 of 100 on a:1"),
+    ),
+    ("postgres.connections", postgres(backends=(A, 95)), ("unknown", "unknown", "the source does not tell")),
+    ("postgres.replication_lag", postgres(standby_replay_lag_seconds=(AS, 31)), ("warning", "31 s", "s")),
+    ("postgres.replication_lag", postgres(replica_lag_seconds=(B, 0)), ("ok", "0 s", "b:1")),
+    (
+        "postgres.replication_lag",
+        postgres(standby_replay_lag_bytes=(AS, 2**20)),
+        ("unknown", "unknown", "s lacks 1.0 MiB, its time is not known"),
+    ),
+    ("postgres.replication_lag", postgres(up=(A, 1)), None),
+    (
+        "host.disk",
+        outcome("host", [*disk("/", 100 * GIB, 25 * GIB, 20 * GIB), *disk("/db", 100 * GIB, 15 * GIB, 5 * GIB)]),
+        ("critical", "94.4 %", "/db, 5.0 GiB left"),
+    ),
+    ("host.disk", outcome("host", disk("/", 100, 0, 0)), ("critical", "100 %", "/, 0 B left")),
+    ("host.disk", outcome("host", [("host_filesystem_size_bytes", {"path": "/"}, 9)]), ("unknown", "unknown", "*")),
+    (
+        "host.memory",
+        outcome("host", [("host_memory_total_bytes", {}, 8 * GIB), ("host_memory_available_bytes", {}, GIB)]),
+        ("warning", "87.5 %", "1.0 GiB of 8.0 GiB left"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "wanted"), CASES)
+def test_a_figure_in_words(name: str, given: Outcome, wanted: tuple[str, str, str] | None) -> None:
+    """State, value and where the worst is, as the page shows them; a star stands for more words."""
+    found = told(figure(name, given))
+    if found and wanted and wanted[2].endswith("*"):
+        assert found[2].startswith(wanted[2][:-1])
+        assert found[2]
+        wanted = (*wanted[:2], found[2])
+    assert found == wanted
+
+
+def test_every_figure_has_a_case() -> None:
+    """A figure that nobody tries is a figure that nobody can trust; two more are up or down as server.up is."""
+    assert {kind.name for kind in KINDS} - {case[0] for case in CASES} == {"workers.up", "postgres.up"}
+
+
+@pytest.mark.parametrize("name", ["queues.depth", "queues.lost", "queues.last_archived", "queues.paused"])
+def test_unknown_has_the_collectors_reason(name: str) -> None:
+    """Neither 0 nor OK: what stood in the way, in the source's own words."""
+    failed = outcome("queues", failures={"h:1": Unreachable("Connection refused")})
+    assert told(figure(name, failed)) == ("unknown", "unknown", "h:1: Connection refused")
+    lacking = outcome("queues", gaps=(Gap("depth", "refused", "NOPERM"), Gap("clock", "error")))
+    assert told(figure(name, lacking)) == ("unknown", "unknown", "no depth: NOPERM; no clock: error")
+
+
+def test_down_has_the_collectors_reason() -> None:
+    """A database that refuses us is down with the words of the refusal."""
+    refused = outcome("redis", [("redis_up", {}, 0)], failures={"h:1": Refused("WRONGPASS")})
+    assert told(figure("redis.up", refused)) == ("critical", "down", "h:1: WRONGPASS")
+
+
+def test_a_collector_that_is_off_or_waits() -> None:
+    """Off is no trouble; not read yet is unknown; one that this exporter does not have is not spoken of."""
+    assert figure("host.disk", enabled={"host": False}).state == "off"
+    assert told(figure("host.disk", enabled={"host": True})) == ("unknown", "unknown", "not read yet")
+    assert figure("host.disk", enabled={"redis": True}) is None
+
+
+def test_an_old_reading_is_not_relied_on() -> None:
+    """Green from an hour ago is not green; slow collectors are given their interval."""
+    read = outcome("redis", [("redis_up", {}, 1)])
+    assert figure("redis.up", read, at=STALE_SECONDS).state == "ok"
+    state, text, note = told(figure("redis.up", read, at=STALE_SECONDS + 1))
+    assert (state, text) == ("unknown", "up")
+    assert note == "read 2 min ago, too long to rely on"
+    # Only slow ones are given more.
+    assert figure("redis.up", read, at=STALE_SECONDS + 1, slow_seconds=999).state == "unknown"
+
+
+def test_instances_one_by_one() -> None:
+    """Each with its address, and why it is down."""
+    servers = outcome("server", [*server(1), *server(0, "b:1", "redirect"), ("server_response_seconds", A, 0.2)])
+    store = outcome("redis", [("redis_up", {}, 0)], failures={"h:1": Unreachable("gone")})
+    rows = list(instances({"server": servers, "redis": store}))
+    assert [(row.kind, row.address, row.state, row.response_seconds, row.note) for row in rows] == [
+        ("API server", "a:1", "ok", 0.2, ""),
+        ("API server", "b:1", "critical", None, "redirect"),
+        ("Redis", "h:1", "critical", None, "gone"),
+    ]
+
+
+def test_queues_worst_first() -> None:
+    """Trouble before depth, depth before the alphabet; several troubles of one queue are all named."""
+    series = [
+        *queue("quiet", pending_tasks=0, paused=0),
+        *queue("busy", pending_tasks=999, oldest_pending_age_seconds=2),
+        *queue("deep", pending_tasks=5000, oldest_pending_age_seconds=61, paused=1),
+        *queue("lost", pending_tasks=1, head_task_lost=1),
+        *queue("odd", active_tasks=1),
+        *queue("dead", pending_tasks=0, archived_tasks=1, last_archived_timestamp_seconds=-10),
+    ]
+    consumers = outcome("workers", [("workers_queue_consumers", {"queue": "alone"}, 0)])
+    rows = queue_rows({"queues": outcome("queues", series), "workers": consumers}, LIMITS, at=0)
+    assert [(row.name, row.state, row.words) for row in rows] == [
+        ("lost", "critical", ("tasks lost",)),
+        ("alone", "critical", ("depth not known", "nobody consumes it")),
+        ("deep", "warning", ("waits too long", "too deep", "paused")),
+        ("dead", "warning", ("tasks given up",)),
+        ("odd", "unknown", ("depth not known",)),
+        ("busy", "ok", ()),
+        ("quiet", "ok", ()),
+    ]
