@@ -232,7 +232,7 @@ async def test_what_cannot_be_encoded_is_a_failure_of_the_caller_and_no_secret(
                 await client.execute(("PING",))
         assert CANARY not in "".join(traceback.format_exception(caught.value))
     async with redis_client(store) as client:
-        with pytest.raises(RuntimeError, match=r"^DataError$") as defect:
+        with pytest.raises(RuntimeError, match=r"^TypeError$") as defect:
             await client.execute(("ECHO", {CANARY: 1}))
         assert await client.execute(("PING",)) == [b"PONG"]
     assert CANARY not in "".join(traceback.format_exception(defect.value))

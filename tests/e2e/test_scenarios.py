@@ -42,6 +42,12 @@ def all_runs(page: Page) -> bool:
 PROMISES = {
     "healthy": Promise(
         true=(
+            lambda page: page.value("blnk_ledger_unresolved_transactions") < 50,
+            lambda page: max(page.values("blnk_ledger_unresolved_oldest_age_seconds"), default=0) < 30,
+            lambda page: page.value("blnk_books_mismatched_balances") == 0,
+            lambda page: page.value("blnk_books_unbalanced_currencies") == 0,
+            lambda page: page.values("blnk_catalog_trigger_active") == [1] * 8,
+            lambda page: page.value("blnk_catalog_invalid_indexes") == 0,
             lambda page: page.value("blnk_server_up") == 1,
             lambda page: page.value("blnk_workers_up") == 1,
             lambda page: page.value("blnk_redis_up") == 1,
@@ -179,13 +185,39 @@ PROMISES = {
             no_trouble_in_queues,
             lambda page: sum(page.values("blnk_queues_pending_tasks")) < 50,
             lambda page: sum(page.values("blnk_queues_processed_total")) > 0,
+            lambda page: page.value("blnk_ledger_unresolved_transactions") >= 40,
+            lambda page: page.value("blnk_ledger_unresolved_oldest_age_seconds") > 1190,
+            lambda page: page.value("blnk_ledger_scheduled_overdue_transactions") >= 10,
+            lambda page: page.value("blnk_ledger_inflight_oldest_age_seconds") > 86_400,
         ),
     ),
-    "ledger-unbalanced": Promise(true=(all_runs, no_trouble_in_queues)),
-    "ledger-tampered": Promise(
-        true=(all_runs, no_trouble_in_queues, lambda page: len(page.values("blnk_tables_size_bytes")) == 19),
+    "ledger-unbalanced": Promise(
+        true=(
+            all_runs,
+            no_trouble_in_queues,
+            lambda page: page.value("blnk_books_mismatched_balances") == 1,
+            lambda page: page.value("blnk_books_unbalanced_currencies") >= 1,
+        ),
     ),
-    "lineage-failed": Promise(true=(all_runs, no_trouble_in_queues)),
+    "ledger-tampered": Promise(
+        true=(
+            all_runs,
+            no_trouble_in_queues,
+            lambda page: len(page.values("blnk_tables_size_bytes")) == 19,
+            lambda page: page.value("blnk_ledger_chain_head_consistent") == 0,
+            lambda page: page.value("blnk_catalog_trigger_active", trigger="prevent_transaction_update_trigger") == 0,
+            lambda page: page.value("blnk_catalog_invalid_indexes") == 1,
+        ),
+    ),
+    "lineage-failed": Promise(
+        true=(
+            all_runs,
+            no_trouble_in_queues,
+            lambda page: page.value("blnk_ledger_lineage_entries", state="failed") >= 10,
+            lambda page: page.value("blnk_ledger_lineage_oldest_pending_age_seconds") > 890,
+            lambda page: page.value("blnk_ledger_reconciliation_oldest_running_age_seconds") > 6.9 * 3600,
+        ),
+    ),
 }
 
 MOVES = {
@@ -193,6 +225,7 @@ MOVES = {
     "queue-backlog": "blnk_queues_oldest_pending_age_seconds",
     "worker-down": "blnk_queues_pending_tasks",
     "queue-paused": "blnk_queues_pending_tasks",
+    "transactions-stuck": "blnk_ledger_unresolved_oldest_age_seconds",
 }
 
 
