@@ -293,6 +293,14 @@ async def test_hash_chain(newest: Ledger) -> None:
         found = await follower.read()
         assert found["blnk_ledger_chain_unsealed_ids"] == {(): 2}
         assert 50 <= found["blnk_ledger_chain_unsealed_age_seconds"][()] < 80
+        await seal()
+        # A row that is scheduled for later is written now; its outcome, which copies both times, when it is due.
+        scheduled = await newest.write("SCHEDULED", age=300, due=-3600)
+        assert 300 <= await follower.value("chain_unsealed_age_seconds") < 330
+        await seal()
+        await newest.write("APPLIED", of=scheduled, age=300, due=70)
+        assert 70 <= await follower.value("chain_unsealed_age_seconds") < 100
+        await newest.connection.execute("DELETE FROM blnk.transactions WHERE id > 5")
         await newest.connection.execute("UPDATE blnk.chain_state SET head_hash = repeat('f', 64)")
         assert await follower.value("chain_head_consistent") == 0
         await seal()

@@ -89,6 +89,14 @@ async def test_children_copy_their_parents_time_and_the_journal_tells_their_own(
     assert history.HISTORY_SECONDS < (zone - pairs["first"]).total_seconds() < history.HISTORY_SECONDS + 60
 
 
+async def test_new_release_forgets_some_effective_dates(pool: Pool, release: schema.Release) -> None:
+    """Those of children that were worked off together; never that of a row that was asked for."""
+    found = await pool.fetch("SELECT status, count(*) FROM blnk.transactions WHERE effective_date IS NULL GROUP BY 1")
+    statuses = {row["status"] for row in found}
+    assert ("APPLIED" in statuses) == (release == "0.15.2")
+    assert statuses <= {"APPLIED", "INFLIGHT"}
+
+
 async def test_journal_has_each_row_once_and_in_its_order(pool: Pool) -> None:
     """Whoever follows both tables by id sees the same."""
     found = await pool.fetch(

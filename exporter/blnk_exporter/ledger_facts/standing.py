@@ -73,10 +73,11 @@ CHAIN = Table(
                (c.last_seq = (SELECT max(t.chain_seq) FROM blnk.transactions t)
                 AND c.head_hash = (SELECT t.chain_hash FROM blnk.transactions t WHERE t.chain_seq = c.last_seq)) IS TRUE AS whole,
                CASE WHEN u.id IS NULL THEN 0 ELSE (SELECT max(t.id) FROM blnk.transactions t) - u.id + 1 END AS unsealed,
-               CASE WHEN u.id IS NOT NULL THEN greatest(0, extract(
-                   epoch FROM now() - greatest(u.created_at, u.scheduled_for) AT TIME ZONE 'UTC')) END AS age
+               CASE WHEN u.id IS NOT NULL THEN greatest(0, extract(epoch FROM now() - CASE u.status
+                   WHEN 'SCHEDULED' THEN u.created_at ELSE greatest(u.created_at, u.scheduled_for) END AT TIME ZONE 'UTC'))
+               END AS age
         FROM blnk.chain_state c
-        LEFT JOIN LATERAL (SELECT t.id, t.created_at, t.scheduled_for FROM blnk.transactions t
+        LEFT JOIN LATERAL (SELECT t.id, t.status, t.created_at, t.scheduled_for FROM blnk.transactions t
                            WHERE t.chain_seq IS NULL ORDER BY t.id LIMIT 1) u ON true
         WHERE c.chain_key = 'global' AND c.last_seq > 0
         """,

@@ -16,7 +16,7 @@ from .rows import Action, Row, Transfer, utc
 HISTORY_SECONDS = 6 * 3600
 HISTORY_REQUESTS = 2000
 
-_DIRECT_SHARE, _REFUNDED_SHARE = 0.03, 0.01
+_DIRECT_SHARE, _REFUNDED_SHARE, _TOGETHER_SHARE = 0.03, 0.01, 0.2
 _HELD_SECONDS, _EXPIRY_SECONDS, _REFUND_SECONDS = 20, 180, 60
 _LONGEST_SECONDS = 600
 # So many rows may take longer than one statement of the workload.
@@ -102,7 +102,11 @@ def _told(customers: Customers, transfer: Transfer) -> Iterator[Written]:
         yield at, rows.direct(transfer)
         return
     yield at, rows.asked(transfer, release)
-    yield done, rows.settled(transfer, release)
+    child = rows.settled(transfer, release)
+    # 0.15 works off together what waits for the same balance, and then forgets this date.
+    waits = not transfer.scheduled_at and not transfer.rejection
+    together = release == "0.15.2" and waits and chance.random() < _TOGETHER_SHARE
+    yield done, child._replace(effective_date=None) if together else child
     if transfer.outcome == "INFLIGHT":
         yield _end(customers, transfer, done)
     elif plain and chance.random() < _REFUNDED_SHARE:

@@ -98,7 +98,7 @@ class Row(NamedTuple):
     status: Status
     hash: str
     created_at: datetime
-    effective_date: datetime
+    effective_date: datetime | None
     scheduled_for: datetime
     meta_data: str
 

@@ -13,7 +13,7 @@ class Scenario:
 
     description: str
     trouble: Callable[[Stage], Awaitable[None]] = trouble.nothing
-    valkey_args: tuple[str, ...] = ()
+    valkey_args: tuple[str, ...] = ("--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
     chain: bool = False
 
 
