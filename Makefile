@@ -3,7 +3,7 @@ SCENARIO ?= healthy
 ADDRESS ?= 127.0.0.1:10501
 BIN := .venv/bin
 
-.PHONY: demo test check lint types lock docs clean
+.PHONY: demo test check lint types bench lock docs clean
 
 demo: .venv/demo.done
 	@$(BIN)/blnk-exporter demo --scenario $(SCENARIO) --web.listen-address $(ADDRESS)
@@ -15,8 +15,8 @@ test: .venv/dev.done
 check: lint types test
 
 lint: .venv/dev.done
-	$(BIN)/ruff format --check exporter tests
-	$(BIN)/ruff check exporter tests
+	$(BIN)/ruff format --check exporter tests benchmarks
+	$(BIN)/ruff check exporter tests benchmarks
 
 types: .venv/dev.done
 	$(BIN)/mypy
@@ -24,6 +24,11 @@ types: .venv/dev.done
 .venv/%.done: requirements/%.txt pyproject.toml
 	@sh deploy/venv.sh $*
 	@touch $@
+
+# What a scrape costs, side by side with the exporters that this one replaces; some minutes. make bench BENCH=--quick
+bench: .venv/dev.done
+	@sh benchmarks/peers.sh
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 # The documents and rights that are rendered from declarations.
 docs: .venv/dev.done

@@ -99,4 +99,4 @@ class Metric:
     def _values(self, labels: dict[str, str]) -> tuple[str, ...]:
         if len(labels) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
-        return tuple(labels[label] for label in self.labels)
+        return tuple(map(labels.__getitem__, self.labels))
