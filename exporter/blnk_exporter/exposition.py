@@ -26,7 +26,8 @@ SERIES_DROPPED = Metric(
 )
 METRICS = (SERIES_LIMIT, SERIES_DROPPED)
 
-_number: Callable[[float], str] = floatToGoString
+# Most values of a page are those of the page before.
+_number: Callable[[float], str] = lru_cache(maxsize=1 << 12)(floatToGoString)
 _ESCAPINGS = ("allow-utf-8", "underscores", "dots", "values")
 # Of label values, and in OpenMetrics of help.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _NAME = re.compile(r"blnk_[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -12,9 +12,8 @@ _LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _RESERVED_LABELS = frozenset({"job", "instance", "le", "quantile", "type", "endpoint", "namespace", "pod", "service"})
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value of one metric; ``labels`` in the order that the metric declares them."""
+class Sample(NamedTuple):
+    """One value of one metric; ``labels`` in the order that the metric declares them. A thousand are made per scrape."""
 
     metric: "Metric"
     labels: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Run the exporter until it is told to stop."""
 
 import asyncio
+import gc
 import http.client
 import os
 import signal
@@ -50,6 +51,9 @@ async def serve(
         log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
         announce()
         first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
+        # What was loaded until now stays: it need not be looked through for garbage at every few scrapes.
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         log.info("stopping")
         _ignore(stop_on)
