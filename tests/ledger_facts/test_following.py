@@ -155,3 +155,8 @@ def test_a_reading_that_is_too_dear_asks_for_less_and_later_for_more() -> None:
     assert known.span == 200
     known.take_rows(rows([2, "APPLIED", "USD", None, None], last=90), {}, now=2.0)
     assert known.span == 1_000
+    known.take_rows(rows(last=2), {}, now=3.0)
+    assert known.span == 1_000
+    known.take_journal(rows([1, "INSERT", None, None], last=9), now=4.0)
+    known.take_rows(rows(last=2), {}, now=5.0)
+    assert known.span == 5_000

@@ -46,10 +46,13 @@ class LedgerSource:
         """``host:port`` of PostgreSQL."""
         return self.reader.address
 
+    def zone(self, release: Row) -> str:
+        """The time zone that the times of transactions are in: since 0.15.0 Blnk writes UTC, and only there."""
+        return "UTC" if release["utc"] else self.timezone
+
     def argument(self, release: Row) -> str:
         """What the statements are told."""
-        # Since 0.15.0 Blnk writes the times of transactions in UTC, and only those.
-        zones = {"zone": "UTC" if release["utc"] else self.timezone, "local": self.timezone}
+        zones = {"zone": self.zone(release), "local": self.timezone}
         return json.dumps(self.following.positions() | zones | {"utc": release["utc"]})
 
     def tables(self, release: Row) -> Sequence[Table]:
@@ -90,21 +93,24 @@ async def read(source: LedgerSource) -> LedgerReading:
     if release is None:
         (release,) = (await source.reader.read((rows.RELEASE,), now=time.monotonic()))[0]["release"]
     if not release["found"]:
+        # They may be there again: a restore drops them first.
+        source.release = None
         raise Malformed(NO_TABLES)
+    source.following.use_zone(source.zone(release))
     # First Redis, then PostgreSQL: what has no task and still has no outcome afterwards is not just being worked off.
     tasks, gaps = await _tasks(source)
+    asked = source.argument(release)
     try:
-        found, more_gaps = await source.reader.read(
-            source.tables(release), now=time.monotonic(), argument=source.argument(release)
-        )
+        found, more_gaps = await source.reader.read(source.tables(release), now=time.monotonic(), argument=asked)
     except TooDear as error:
         if source.following.too_dear():
             raise TimedOut(f"{error}; the next reading asks for fewer rows") from None
         raise
     source.release = found["release"][0] if "release" in found else None
-    return LedgerReading(
-        rows=found, flow=_absorb(source, found, release, tasks), gaps=(*gaps, *more_gaps, *_skew(source))
-    )
+    # When the configuration changes, two readings may follow the ledger for a moment; what the faster one has taken is
+    # not taken again.
+    taken = _absorb(source, found, release, tasks) if asked == source.argument(release) else None
+    return LedgerReading(rows=found, flow=taken, gaps=(*gaps, *more_gaps, *_skew(source)))
 
 
 def _absorb(source: LedgerSource, found: Rows, release: Row, tasks: int | None) -> Flow | None:

@@ -44,7 +44,7 @@ UNRESOLVED = _metric(
 )
 UNRESOLVED_AGE = _metric(
     "unresolved_oldest_age_seconds",
-    "How long the oldest of them waits; absent when none does.",
+    "How long the oldest of them waits; absent when none does, and where clocks or time zones do not agree.",
     "transactions.created_at",
 )
 SCHEDULED_OVERDUE = _metric(
@@ -64,7 +64,7 @@ INFLIGHT = _metric(
 )
 INFLIGHT_AGE = _metric(
     "inflight_oldest_age_seconds",
-    "How old the oldest of them is; absent when there is none.",
+    "How old the oldest of them is; absent when there is none, and where clocks or time zones do not agree.",
     "transactions.created_at",
 )
 CAPPED = _metric(

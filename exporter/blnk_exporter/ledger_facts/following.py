@@ -46,6 +46,8 @@ class Following:
     complete: bool = False
     span: int = _SPANS[0]
     skew_seconds: float | None = None
+    zone: str | None = None
+    went_back: bool = False
     _currencies: dict[str, None] = field(default_factory=dict)
     _waits: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     _waited_seconds: float = 0.0
@@ -71,8 +73,15 @@ class Following:
     def _catch_up(self) -> None:
         """Ask for more again where less is too little."""
         larger = [span for span in _SPANS if span > self.span]
-        if self.rows.behind and larger:
+        if (self.rows.behind or self.journal.behind) and larger:
             self.span = larger[-1]
+
+    def use_zone(self, zone: str) -> None:
+        """The time zone that creation times are read in from now on; what was read in another one is read again."""
+        if self.zone not in {None, zone}:
+            self.restart()
+            self.skew_seconds = None
+        self.zone = zone
 
     def know(self, currencies: Iterable[str]) -> None:
         """Currencies that exist before their first new row comes: their counters begin at 0."""
@@ -81,10 +90,12 @@ class Following:
 
     def take_rows(self, row: Row, reasons: Mapping[int, str] | None, *, now: float) -> None:
         """New rows of ``transactions``; ``reasons`` by id of the rejected ones, None where they cannot be read."""
+        self._noticed = {number: at for number, at in self._noticed.items() if now - at < _ENQUEUE_SECONDS}
         if self.rows.position is None:
             self.rows.begin(row["last"], row["missing"] or (), now=now)
             self.walk_before = row["last"]
             return
+        self.went_back |= row["last"] < self.rows.position
         fresh = {found[0]: found for found in row["fresh"] or ()}
         new = self.rows.take([*fresh], row["last"], Snapshot(row["oldest"], row["next"]), now=now)
         for number in sorted(new):
@@ -105,7 +116,7 @@ class Following:
             return
         fresh = {found[0]: found for found in row["fresh"] or ()}
         new = self.journal.take([*fresh], row["last"], Snapshot(row["oldest"], row["next"]), now=now)
-        written_after = []
+        written_after, waits = [], []
         for number in new:
             _, action, status, seconds = fresh[number]
             self.changes[action] += 1
@@ -114,10 +125,12 @@ class Following:
             if status == "QUEUED":
                 written_after.append(seconds)
             else:
-                self._wait(max(0.0, seconds))
+                waits.append(max(0.0, seconds))
         if written_after:
             # A QUEUED row is written as soon as it is created: what stands between is the clocks' difference.
             self.skew_seconds = min(written_after, key=abs)
+        for seconds in waits if self.clocks_agree else ():
+            self._wait(seconds)
         if any(fresh[number][1] == "DELETE" for number in new):
             self.restart()
 
@@ -138,11 +151,12 @@ class Following:
         for found in self.open.values():
             found.clear()
         self.capped.clear()
+        self.went_back = False
         self.walk_before, self.walked, self.since, self.complete = self.rows.position, 0, None, False
 
     def refill(self) -> None:
-        """Walk again where the bound had bitten and there is room again."""
-        if any(len(self.open[status]) < self.bounds.open_rows // 2 for status in self.capped):
+        """Walk again where rows that were seen are gone, or where the bound had bitten and there is room again."""
+        if self.went_back or any(len(self.open[status]) < self.bounds.open_rows // 2 for status in self.capped):
             self.restart()
 
     def flow(self, now: float, *, statuses: Iterable[str], rejections: bool, without_task: int | None) -> Flow:
@@ -170,12 +184,16 @@ class Following:
 
     def waiting(self, now: float) -> int:
         """Queued and scheduled transactions without an outcome whose tasks must be in Redis by now."""
-        self._noticed = {number: at for number, at in self._noticed.items() if now - at < _ENQUEUE_SECONDS}
-        return sum(number not in self._noticed for status in ("QUEUED", "SCHEDULED") for number in self.open[status])
+        due = now - _ENQUEUE_SECONDS
+        return sum(
+            self._noticed.get(number, due) <= due for status in ("QUEUED", "SCHEDULED") for number in self.open[status]
+        )
 
     def _overdue(self, status: str, now: float) -> Open:
-        waits = [now - due for due in self.open[status].values() if due <= now]
-        return Open(count=len(waits), oldest_seconds=max(waits, default=None), capped=status in self.capped)
+        # A queued row waits from the moment it is there, also where its clock is ahead of PostgreSQL's.
+        waits = [now - due for due in self.open[status].values() if due <= now or status != "SCHEDULED"]
+        oldest = max(0.0, *waits) if waits and self.clocks_agree else None
+        return Open(count=len(waits), oldest_seconds=oldest, capped=status in self.capped)
 
     def _open(self, number: int, status: str, due: float | None, now: float) -> None:
         if due is None:

@@ -1,7 +1,9 @@
 """The statements that follow Blnk's rows: new ones by id, older ones in steps, each with what it opens and closes.
 
 ``$1`` is a JSON object: Following.positions(), and ``zone``, the time zone that creation times are in. Every
-statement reads a bounded number of rows by an index that both 0.13.2 and 0.15.2 have.
+statement reads a bounded number of rows by an index that both 0.13.2 and 0.15.2 have. Whatever PostgreSQL believes of a
+table that was never analyzed: OFFSET 0 keeps it from reading all of it into a hash to look up a few rows, IS TRUE from
+the index of states, which holds every row that was ever queued.
 """
 
 from ..table import Table
@@ -34,19 +36,19 @@ def _open(row: str) -> str:
     """
     return f"""
         CASE WHEN {row}.status = 'INFLIGHT' THEN
-            NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.parent_transaction = {row}.transaction_id AND c.status = 'VOID')
+            NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.parent_transaction = {row}.transaction_id AND (c.status = 'VOID') IS TRUE OFFSET 0)
             AND coalesce((SELECT sum(c.precise_amount) FROM blnk.transactions c
-                          WHERE c.parent_transaction = {row}.transaction_id AND c.status = 'APPLIED'), 0) < {row}.precise_amount
+                          WHERE c.parent_transaction = {row}.transaction_id AND (c.status = 'APPLIED') IS TRUE), 0) < {row}.precise_amount
             AND CASE WHEN EXISTS (SELECT FROM blnk.transactions q
-                                  WHERE q.transaction_id = {row}.parent_transaction AND q.status IN ('QUEUED', 'SCHEDULED'))
+                                  WHERE q.transaction_id = {row}.parent_transaction AND q.status IN ('QUEUED', 'SCHEDULED') OFFSET 0)
                      THEN NOT EXISTS (SELECT FROM blnk.transactions c
-                                      WHERE c.parent_transaction = {row}.parent_transaction AND c.status = 'VOID')
+                                      WHERE c.parent_transaction = {row}.parent_transaction AND (c.status = 'VOID') IS TRUE OFFSET 0)
                      ELSE true END
         ELSE
             {row}.precise_amount IS DISTINCT FROM 0
-            AND NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.reference = {row}.reference || '_q')
+            AND NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.reference = {row}.reference || '_q' OFFSET 0)
             AND NOT EXISTS (SELECT FROM blnk.transactions c
-                            WHERE c.parent_transaction = {row}.transaction_id AND c.status <> 'VOID')
+                            WHERE c.parent_transaction = {row}.transaction_id AND c.status <> 'VOID' OFFSET 0)
         END
     """  # noqa: S608 - built of constants
 
@@ -69,7 +71,7 @@ _CLOSED = f"""
             UNION ALL
             SELECT h.id FROM blnk.transactions p JOIN blnk.transactions h ON h.parent_transaction = p.transaction_id
             WHERE f.status = 'VOID' AND p.transaction_id = f.parent_transaction AND p.status IN ('QUEUED', 'SCHEDULED')
-              AND h.status = 'INFLIGHT') o) END
+              AND (h.status = 'INFLIGHT') IS TRUE) o) END
 """  # noqa: S608 - built of constants
 
 
@@ -120,7 +122,7 @@ REASONS = Table(
         SELECT f.id, {_REASON} AS reason
         FROM ({_POSITION.format(name="rows")}) a,
              LATERAL ({_fresh("transactions", "id, status, meta_data ->> 'blnk_rejection_reason' AS reason")}) f
-        WHERE f.status = 'REJECTED'
+        WHERE (f.status = 'REJECTED') IS TRUE
         """,  # noqa: S608 - built of constants
     },
 )
@@ -141,7 +143,8 @@ JOURNAL = Table(
                 FROM blnk.transactions t
                 WHERE f.action_type = 'INSERT' AND t.transaction_id = f.transaction_id
                   AND (t.status = 'QUEUED' OR t.status IN ('APPLIED', 'INFLIGHT', 'REJECTED') AND EXISTS (
-                           SELECT FROM blnk.transactions p WHERE p.transaction_id = t.parent_transaction AND p.status = 'QUEUED'))
+                           SELECT FROM blnk.transactions p WHERE p.transaction_id = t.parent_transaction AND p.status = 'QUEUED' OFFSET 0))
+                OFFSET 0
             ) w ON true
             """,
         ),
@@ -154,7 +157,7 @@ HISTORY = Table(
     sql={
         0: f"""
         SELECT (SELECT json_agg(json_build_array(t.id, t.status, {_due("t")})) FROM blnk.transactions t
-                WHERE t.id <= a.before AND t.id > a.before - a.most AND t.status IN {_OPEN_STATUSES} AND ({_open("t")})) AS open,
+                WHERE t.id <= a.before AND t.id > a.before - a.most AND (t.status IN {_OPEN_STATUSES}) IS TRUE AND ({_open("t")})) AS open,
                (SELECT extract(epoch FROM t.created_at AT TIME ZONE a.zone) FROM blnk.transactions t
                 WHERE t.id > a.before - a.most ORDER BY t.id LIMIT 1) AS since
         FROM (SELECT ($1::json ->> 'span')::bigint AS most, $1::json ->> 'zone' AS zone,

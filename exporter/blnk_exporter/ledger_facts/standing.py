@@ -171,7 +171,7 @@ API_KEY_EXPIRY = Table(
         0: f"""
         SELECT extract(epoch FROM min(expires_at)) AS expires_at
         FROM (SELECT expires_at, last_used_at, is_revoked FROM blnk.api_keys LIMIT {COUNT_MAX}) k
-        WHERE NOT is_revoked AND expires_at > now() AND last_used_at > now() - interval '30 days'
+        WHERE NOT is_revoked AND expires_at > now() AND isfinite(expires_at) AND last_used_at > now() - interval '30 days'
         """,  # noqa: S608 - built of constants
     },
     columns={
