@@ -224,9 +224,11 @@ async def answering(garbage: bytes) -> AsyncIterator[tuple[int, set[object]]]:
         writer.close()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], connected
-    server.close()
-    await server.wait_closed()
+    try:
+        yield server.sockets[0].getsockname()[1], connected
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

@@ -24,7 +24,7 @@ from ..right import Command, Keys, Right, Select
 from ..table import Row, Rows, Table, TableReader
 
 # Redis may be silent while PostgreSQL is not.
-_PATIENCE_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.25
 
 
 @dataclass
