@@ -233,12 +233,15 @@ def test_a_collector_that_is_off_or_waits() -> None:
 def test_an_old_reading_is_not_relied_on() -> None:
     """Green from an hour ago is not green; slow collectors are given their interval."""
     read = outcome("redis", [("redis_up", {}, 1)])
-    assert figure("redis.up", read, at=STALE_SECONDS).state == "ok"
-    state, text, note = told(figure("redis.up", read, at=STALE_SECONDS + 1))
+    assert figure("redis.up", read, at=STALE_SECONDS, intervals={}).state == "ok"
+    state, text, note = told(figure("redis.up", read, at=STALE_SECONDS + 1, intervals={}))
     assert (state, text) == ("unknown", "up")
     assert note == "read 2 min ago, too long to rely on"
-    # Only slow ones are given more.
-    assert figure("redis.up", read, at=STALE_SECONDS + 1, slow_seconds=999).state == "unknown"
+    # Only those that keep their readings are given more.
+    assert figure("redis.up", read, at=STALE_SECONDS + 1, intervals={"books": 900}).state == "unknown"
+    books = outcome("books", [("books_mismatched_balances", {}, 2)])
+    assert figure("books.unbalanced", books, at=STALE_SECONDS + 900, intervals={"books": 900}).state == "critical"
+    assert figure("books.unbalanced", books, at=STALE_SECONDS + 901, intervals={"books": 900}).state == "unknown"
 
 
 def test_instances_one_by_one() -> None:

@@ -84,8 +84,9 @@ class Metric:
     def __call__(self, value: float | None, **labels: str) -> Iterator[Sample]:
         """One sample, or none when the value is not known: None, NaN and infinities are not facts."""
         values = self._values(labels)
-        if value is not None and math.isfinite(value):
-            yield Sample(self, values, float(value))
+        # JSON has no word for NaN or infinity: PostgreSQL tells them as texts.
+        if value is not None and math.isfinite(number := float(value)):
+            yield Sample(self, values, number)
 
     def observed(self, distribution: Distribution | None, **labels: str) -> Iterator[Sample]:
         """One histogram, or none when it is not known; its value is the number of observations."""

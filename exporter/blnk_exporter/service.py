@@ -1,7 +1,6 @@
 """The exporter at work: the current settings with their clients and scraper, exchanged as one when a file changes."""
 
 import asyncio
-import math
 import os
 import platform
 import time
@@ -177,7 +176,7 @@ class Service:
         outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes}
         # A scrape is given nothing older than it may be.
         whole = dict.fromkeys(outcomes, True)
-        taken = figures.take(outcomes, whole, self._limits, at=snapshot.at, slow_seconds=math.inf)
+        taken = figures.take(outcomes, whole, self._limits, at=snapshot.at)
         self.memory.history.note(snapshot.at, taken)
         self.memory.scraped_at = snapshot.at
 

@@ -1,5 +1,6 @@
 """Whether the books balance, on both releases; when the answer means something, and how old it is."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -161,8 +162,14 @@ async def test_a_patient_reading_has_a_connection_of_its_own_and_closes_it(newes
         )
 
     assert await reader.read((nap,), patience_seconds=0.01) is None
-    rows, gaps = await reader.read((nap,), patience_seconds=None)
+    rows, gaps, read_at = await reader.read((nap,), patience_seconds=None)
     assert (rows["nap"], gaps) == ([{"n": 1}], ())
+    assert await reader.read((nap,), patience_seconds=0.01) is None
+    await asyncio.wait([reader._task])
+    # Whoever comes late is told when it was read, not when it was fetched.
+    ended = time.time()
+    await asyncio.sleep(0.05)
+    assert read_at < (await reader.read((nap,), patience_seconds=None))[2] <= ended
     assert await reader.read((nap,), patience_seconds=0.01) is None
     await reader.close()
     while await ours():  # PostgreSQL sees that its client is gone when it wants to speak

@@ -167,6 +167,19 @@ async def test_scheduled_ones_are_overdue_when_they_are(ledger: Ledger) -> None:
         assert await follower.value("scheduled_overdue_transactions") == 0
 
 
+async def test_a_time_without_end_is_not_overdue(newest: Ledger) -> None:
+    """PostgreSQL knows infinity, and JSON tells it as a text."""
+    async with newest.followed() as follower:
+        name = await newest.write("SCHEDULED", due=-3600)
+        await newest.connection.execute("ALTER TABLE blnk.transactions DISABLE TRIGGER USER")
+        change = "UPDATE blnk.transactions SET scheduled_for = 'infinity' WHERE transaction_id = $1"
+        await newest.connection.execute(change, name)
+        await newest.write("SCHEDULED", due=60)
+        found = await follower.read()
+    assert found["blnk_ledger_scheduled_overdue_transactions"] == {(): 1}
+    assert 60 <= found["blnk_ledger_scheduled_overdue_age_seconds"][()] < 90
+
+
 async def test_latency_is_from_creation_to_the_row_of_the_outcome(ledger: Ledger) -> None:
     """The outcome's own created_at is a copy; rows that were never queued, commits and scheduled ones are no part of it."""
     async with ledger.followed() as follower:
@@ -266,6 +279,25 @@ async def test_smaller_tables(newest: Ledger) -> None:
     now = await newest.connection.fetchval("SELECT extract(epoch FROM now())::float8")
     assert found["blnk_ledger_api_key_next_expiry_timestamp_seconds"][()] - now == pytest.approx(2 * 86_400, abs=30)
     assert not [name for name in found if "chain" in name]
+
+
+async def test_a_time_of_another_zone_has_no_age(newest: Ledger) -> None:
+    """Written in Tokyo and read as UTC it lies hours ahead: that is not 0 seconds."""
+    await newest.connection.execute("""
+        INSERT INTO blnk.lineage_outbox (transaction_id, lineage_type, payload, created_at)
+        VALUES ('t', 'credit', '{}', now() AT TIME ZONE 'Asia/Tokyo');
+        INSERT INTO blnk.reconciliations (reconciliation_id, upload_id, status, matched_transactions,
+                                          unmatched_transactions, started_at)
+        VALUES ('r', 'u', 'started', 0, 0, now() AT TIME ZONE 'Asia/Tokyo');
+    """)
+    ages = ("lineage_oldest_pending_age_seconds", "reconciliation_oldest_running_age_seconds")
+    async with newest.followed() as follower:
+        assert [await follower.value(name) for name in ages] == [None, None]
+        assert follower.gaps == {"lineage_age": "refused", "reconciliation_age": "refused"}
+    async with newest.followed(timezone="Asia/Tokyo") as follower:
+        found = await follower.read()
+        assert all(0 <= found[f"blnk_ledger_{name}"][()] < 30 for name in ages)
+        assert follower.gaps == {}
 
 
 async def test_hash_chain(newest: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 
 from ..collector import Gap
@@ -13,7 +14,8 @@ from .postgres import PostgresClient
 # What a reading may take beyond its one statement: name lookup, login, and facts asked for one by one.
 _GRACE_SECONDS = 10.0
 
-Answer = tuple[Rows, tuple[Gap, ...]]
+Answer = tuple[Rows, tuple[Gap, ...], float]
+"""Rows by table, gaps, and when they were read, in Unix time."""
 
 
 class PatientReader:
@@ -29,7 +31,7 @@ class PatientReader:
         self._task: asyncio.Task[Answer] | None = None
 
     async def read(self, tables: Sequence[Table], *, patience_seconds: float | None) -> Answer | None:
-        """As TableReader's; None when it has not come to its end within the patience."""
+        """As TableReader's, with its time; None when it has not come to its end within the patience."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(tables))
         await asyncio.wait([self._task], timeout=patience_seconds)
@@ -49,7 +51,8 @@ class PatientReader:
         client = PostgresClient(self._dsn, statement_timeout_seconds=self._statement_timeout_seconds)
         try:
             async with asyncio.timeout(self._statement_timeout_seconds + _GRACE_SECONDS):
-                return await TableReader(client).read(tables, now=asyncio.get_running_loop().time())
+                rows, gaps = await TableReader(client).read(tables, now=asyncio.get_running_loop().time())
+                return rows, gaps, time.time()
         except TimeoutError:
             raise TimedOut("no answer within the time limit") from None
         finally:

@@ -88,6 +88,7 @@ ROOMS: tuple[tuple[Collector[Any], _Sources], ...] = (
     (host.COLLECTOR, lambda clients: (clients.host,)),
 )
 NAMES = tuple(collector.name for collector, _ in ROOMS)
+SLOW = tuple(collector.name for collector, _ in ROOMS if collector.slow)
 
 
 def bind(clients: Clients) -> tuple[Room, ...]:

@@ -84,8 +84,8 @@ class BooksReader(Protocol):
 
     async def read(
         self, tables: Sequence[Table], *, patience_seconds: float | None
-    ) -> tuple[Rows, tuple[Gap, ...]] | None:
-        """None when there is no answer within the patience; whoever asks again gets it. Raises ReadingError."""
+    ) -> tuple[Rows, tuple[Gap, ...], float] | None:
+        """Rows, gaps and their time; None when there is no answer within the patience: whoever asks again gets it."""
         ...
 
 
@@ -141,7 +141,7 @@ async def read(source: BooksSource) -> BooksReading:
         raise
     if answer is None and last:
         return last
-    source.failed, source.last = None, _parse(source, *(answer or ({}, ())))
+    source.failed, source.last = None, _parse(source, *(answer or ({}, (), now)))
     return source.last
 
 
@@ -156,7 +156,7 @@ def _wait(source: BooksSource, error: ReadingError) -> float:
             return 0.0
 
 
-def _parse(source: BooksSource, rows: Rows, gaps: tuple[Gap, ...]) -> BooksReading:
+def _parse(source: BooksSource, rows: Rows, gaps: tuple[Gap, ...], read_at: float) -> BooksReading:
     if SUMS.name not in rows:
         refused = next((gap.detail for gap in gaps if gap.fact == SUMS.name and gap.reason == Refused.reason), None)
         raise Refused(refused) if refused else Malformed("the balances could not be read")
@@ -164,7 +164,7 @@ def _parse(source: BooksSource, rows: Rows, gaps: tuple[Gap, ...]) -> BooksReadi
     trial = source.trial_balance == "on" or (source.trial_balance == "auto" and clean)
     if source.trial_balance != "auto":
         gaps = tuple(gap for gap in gaps if gap.fact != AGE.name)
-    return BooksReading(rows=rows["sums"], trial=trial, currencies=source.currencies, read_at=time.time(), gaps=gaps)
+    return BooksReading(rows=rows["sums"], trial=trial, currencies=source.currencies, read_at=read_at, gaps=gaps)
 
 
 COLLECTOR = Collector(

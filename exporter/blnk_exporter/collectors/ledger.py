@@ -157,13 +157,18 @@ async def _tasks(source: LedgerSource) -> tuple[int | None, Sequence[Gap]]:
         return None, (Gap("tasks", error.reason, str(error)),)
     for reply in (reply for reply in replies if isinstance(reply, ReadingError)):
         return None, (Gap("tasks", reply.reason, str(reply)),)
-    return sum(replies), ()
+    return sum(_count(replies[start : start + 6]) for start in range(0, len(replies), 6)), ()
 
 
 def _counts(queue: str) -> Iterator[tuple[Any, ...]]:
-    name = queue.encode()
-    for state, command in (("pending", "LLEN"), ("active", "LLEN"), ("scheduled", "ZCARD"), ("retry", "ZCARD")):
-        yield command, asynq.key(name, state)
+    # Along the way that a task takes, and twice where it may come back to: one that moves in between is counted.
+    for state in ("scheduled", "retry", "pending", "active", "retry", "pending"):
+        yield "LLEN" if state in {"pending", "active"} else "ZCARD", asynq.key(queue.encode(), state)
+
+
+def _count(replies: Sequence[int]) -> int:
+    scheduled, retry, pending, active, retry_again, pending_again = replies
+    return scheduled + max(retry, retry_again) + max(pending, pending_again) + active
 
 
 _CHAIN = standing.CHAIN.name

@@ -1,5 +1,6 @@
 """The effective settings: frozen, typed, secrets masked. Nothing here reads a file or the environment."""
 
+import zoneinfo
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
@@ -16,6 +17,13 @@ def _lower(value: object) -> object:
 def _switch(value: object) -> object:
     # To YAML, on and off are booleans.
     return ("on" if value else "off") if isinstance(value, bool) else _lower(value)
+
+
+def _zone(name: str) -> str:
+    # A machine without the list of zones leaves it to PostgreSQL to know the name.
+    if (known := zoneinfo.available_timezones()) and name not in known:
+        raise ValueError("must be the name of a time zone, as Europe/Berlin is")
+    return name
 
 
 def _listen(text: str) -> str:
@@ -87,7 +95,7 @@ class Host(Model):
 class Ledger(Model):
     """How Blnk's rows are followed: the zone of its clocks, and how much of history and of currencies is remembered."""
 
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     history_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
     history_rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 1_000_000
     open_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000

@@ -36,11 +36,12 @@ def take(
     limits: Mapping[str, Threshold],
     *,
     at: float,
-    slow_seconds: float = 0.0,
+    intervals: Mapping[str, float] | None = None,
 ) -> Iterator[Figure]:
     """The key figures at a time (Unix, seconds); those of collectors that this exporter does not have are left out.
 
-    ``slow_seconds`` is the interval at which slow collectors are read. What can no longer be relied on, is unknown.
+    ``intervals`` are the seconds that readings are kept for by collectors that do so; None: as long as they are given.
+    What can no longer be relied on, is unknown.
     """
     seen = Seen(outcomes.values(), _METRICS)
     for kind in KINDS:
@@ -53,7 +54,7 @@ def take(
                 yield _figure(kind, limits, Measure(None, "not read yet"))
             elif measure is not None:
                 figure, age = _figure(kind, limits, measure), at - outcome.finished_at
-                stale = age > STALE_SECONDS + (slow_seconds if outcome.collector.slow else 0.0)
+                stale = intervals is not None and age > STALE_SECONDS + intervals.get(kind.collector, 0.0)
                 yield _aged(figure, age) if stale and figure.value is not None else figure
 
 

@@ -33,7 +33,7 @@ REJECTIONS = _metric(
 )
 LATENCY = _metric(
     "queue_to_apply_seconds",
-    "How long queued transactions took from their creation to the database transaction that wrote their outcome, since the exporter began to follow the ledger. Scheduled ones are not in it.",
+    "How long queued transactions took from their creation to the database transaction that wrote their outcome, since the exporter began to follow the ledger. Not in it are scheduled ones, and those that were accepted while PostgreSQL was down: they have no queued row.",
     "transaction_journal.timestamp, transactions.created_at",
     buckets=BUCKETS,
 )

@@ -198,7 +198,8 @@ class Following:
     def _open(self, number: int, status: str, due: float | None, now: float) -> None:
         if due is None:
             return
-        found = self.open[status]
+        # PostgreSQL tells an infinite time as a text.
+        found, due = self.open[status], float(due)
         self._noticed[number] = now
         if len(found) < self.bounds.open_rows or number in found:
             found[number] = due

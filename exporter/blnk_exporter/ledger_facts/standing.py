@@ -20,6 +20,18 @@ def _count(rows: str) -> str:
     return f"(SELECT count(*) FROM (SELECT FROM {rows} LIMIT {COUNT_MAX}) c)"  # noqa: S608 - constants
 
 
+def _age(moment: str) -> str:
+    """Columns ``age`` in seconds, of a time that Blnk's processes wrote, and ``gap``.
+
+    A time that lies further ahead than clocks differ was written in another zone: its age is unknown, not 0.
+    """
+    age = f"extract(epoch FROM now() - {moment} AT TIME ZONE ($1::json ->> 'local'))"
+    return f"""
+        CASE WHEN {age} > -600 THEN greatest(0, {age}) END AS age,
+        CASE WHEN {age} <= -600 THEN 'its time is ahead of the clock of PostgreSQL; set ledger.timezone' END AS gap
+    """
+
+
 # Until 0.15.0 Blnk wrote the time of the lock itself.
 _LOCKED_UNTIL = """CASE WHEN ($1::json ->> 'utc')::boolean THEN locked_until::timestamptz
                         ELSE locked_until AT TIME ZONE ($1::json ->> 'local') END"""
@@ -48,16 +60,16 @@ LINEAGE = Table(
 LINEAGE_AGE = Table(
     name="lineage_age",
     sql={
-        0: """
-        SELECT greatest(0, extract(epoch FROM now() - created_at AT TIME ZONE ($1::json ->> 'local'))) AS age
+        0: f"""
+        SELECT {_age("created_at")}
         FROM blnk.lineage_outbox
         WHERE status = 'pending' ORDER BY created_at LIMIT 1
-        """,
+        """,  # noqa: S608 - built of constants
     },
     columns={
         "age": _metric(
             "lineage_oldest_pending_age_seconds",
-            "How long the oldest pending entry of the lineage outbox waits; absent when none does.",
+            "How long the oldest pending entry of the lineage outbox waits; absent when none does, and where its time lies ahead.",
             "lineage_outbox.created_at",
         )
     },
@@ -135,7 +147,7 @@ RECONCILIATION_AGE = Table(
     name="reconciliation_age",
     sql={
         0: f"""
-        SELECT greatest(0, extract(epoch FROM now() - min(started_at) AT TIME ZONE ($1::json ->> 'local'))) AS age
+        SELECT {_age("min(started_at)")}
         FROM (SELECT status, started_at FROM blnk.reconciliations ORDER BY id DESC LIMIT {_RECENT_MAX}) r
         WHERE status IN ('started', 'in_progress') HAVING count(*) > 0
         """,  # noqa: S608 - built of constants
@@ -143,7 +155,7 @@ RECONCILIATION_AGE = Table(
     columns={
         "age": _metric(
             "reconciliation_oldest_running_age_seconds",
-            "How long the oldest unfinished reconciliation runs; absent when none does. A restart of Blnk leaves it so for ever.",
+            "How long the oldest unfinished reconciliation runs; absent when none does, and where its time lies ahead. A restart of Blnk leaves it so for ever.",
             "reconciliations.started_at",
         )
     },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .. import thresholds
 from ..collector import Outcome
+from ..collectors import SLOW
 from ..figures import STALE_SECONDS, Figure, Instance, QueueRow, instances, queue_rows, take
 from ..history import History
 from ..news import Change
@@ -44,11 +45,12 @@ def gather(service: Service, *, clock: float | None = None) -> View:
     at = time.time() if clock is None else clock
     scraper, memory, limits = service.scraper, service.memory, thresholds.load()
     outcomes = dict(scraper.outcomes)
-    slow_seconds = service.settings.own.limits.slow_interval_seconds
+    own = service.settings.own
+    intervals = dict.fromkeys(SLOW, own.limits.slow_interval_seconds) | {"books": own.books.interval_seconds}
     return View(
         at=at,
         scraped_at=memory.scraped_at,
-        figures=tuple(take(outcomes, scraper.enabled, limits, at=at, slow_seconds=slow_seconds)),
+        figures=tuple(take(outcomes, scraper.enabled, limits, at=at, intervals=intervals)),
         instances=tuple(instances(outcomes)),
         queues=tuple(queue_rows(outcomes, limits, at=at)),
         enabled=scraper.enabled,
