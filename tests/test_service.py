@@ -104,16 +104,22 @@ def lines() -> Iterator[list[Any]]:
         yield logged
 
 
+def our_tasks() -> set[asyncio.Task[Any]]:
+    """Tasks of the package's own; those of libraries may end later, also those that another test has left in this loop."""
+    home = str(Path(service.__file__).parent)
+    return {task for task in asyncio.all_tasks() if task.get_coro().cr_code.co_filename.startswith(home)}
+
+
 @contextlib.asynccontextmanager
 async def running(world: World) -> AsyncIterator[Service]:
     """A started service; afterwards no connection and no task of it is open."""
-    before = asyncio.all_tasks()
+    before = our_tasks()
     made = Service(world.load)
     await made.start()
     yield made
     await made.close()
     assert world.open_clients == 0
-    assert asyncio.all_tasks() <= before
+    assert our_tasks() <= before
 
 
 def value(made: Service, metric: object, snapshot: Any) -> float:

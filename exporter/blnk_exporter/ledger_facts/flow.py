@@ -85,7 +85,7 @@ SINCE = _metric(
 )
 WITHOUT_TASK = _metric(
     "transactions_without_task",
-    "Queued and scheduled transactions without an outcome, less the tasks that asynq has in their queues (archived ones left out): at least so many were accepted and lost or given up. 0 is no proof.",
+    "Queued and scheduled transactions without an outcome, less the tasks that asynq has in their queues (archived ones left out): at least so many were accepted and lost or given up. 0 is no proof: a task counts too that has lost its content, see blnk_queues_stale_lease_tasks, or whose transaction was worked off with another one's.",
     "transactions.status; LLEN pending, active, ZCARD scheduled, retry",
 )
 CHANGES = _metric(

@@ -107,7 +107,7 @@ CHAIN = Table(
         ),
         "whole": _metric(
             "chain_head_consistent",
-            "Whether the chain's recorded head is its last sealed transaction, with the same hash; 0 means that rows or the record were changed.",
+            "Whether the chain's recorded head is its last sealed transaction, with the same hash; 0 means that rows or the record were changed. The next seal goes on from the record, and it is 1 again.",
             "chain_state, transactions.chain_seq, chain_hash",
         ),
         "unsealed": _metric(
