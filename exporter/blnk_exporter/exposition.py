@@ -4,11 +4,11 @@ Our own series are written here: through the library's families a page of a thou
 library tells of this very process, and is the oracle of the tests.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import cast
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -116,17 +116,17 @@ def render(samples: Iterable[Sample], how: Format = TEXT, *, series_limit: int =
 
 def _families(samples: Iterable[Sample], limit: int) -> Iterator[tuple[Metric, Iterable[Sample]]]:
     # By name: strings keep their hash, a declaration makes it anew for each sample.
-    grouped: dict[str, dict[tuple[str, ...], Sample]] = {}
+    grouped: defaultdict[str, dict[tuple[str, ...], Sample]] = defaultdict(dict)
     dropped: Counter[str] = Counter()
     for sample in samples:
-        series = grouped.setdefault(sample.metric.name, {})
-        if sample.labels in series or len(series) >= limit:
-            dropped[sample.metric.name] += 1
-        else:
-            series[sample.labels] = sample
-    for series in grouped.values():
-        yield next(iter(series.values())).metric, series.values()
-    yield SERIES_LIMIT, tuple(SERIES_LIMIT(limit))
+        metric, labels, _, _ = sample
+        if grouped[metric.name].setdefault(labels, sample) is not sample:
+            dropped[metric.name] += 1
+    for name, series in grouped.items():
+        if len(series) > limit:
+            dropped[name] += len(series) - limit
+        yield next(iter(series.values())).metric, islice(series.values(), limit)
+    yield SERIES_LIMIT, SERIES_LIMIT(limit)
     if dropped:
         told = [sample for name, count in dropped.items() for sample in SERIES_DROPPED(count, metric=name)]
         yield SERIES_DROPPED, told
@@ -154,7 +154,7 @@ def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 
 def _lines(name: str, names: tuple[str, ...], series: Iterable[Sample]) -> Iterable[str]:
-    return [f"{name}{_labels(names, sample.labels)} {_number(sample.value)}\n" for sample in series]
+    return [f"{name}{_labels(names, labels)} {_number(value)}\n" for _, labels, value, _ in series]
 
 
 def _histogram(

@@ -71,11 +71,11 @@ class Table:
         for row in rows:
             known = {"address": address} | {label: str(row[label]) for label in self.labels}
             for column, metric in self.columns.items():
-                yield from metric(row[column], **{label: known[label] for label in metric.labels})
+                yield from metric.at(tuple(map(known.__getitem__, metric.labels)), row[column])
             for column, (metric, values) in self.states.items():
-                labels = {label: known[label] for label in metric.labels[:-1]}
+                labels = tuple(map(known.__getitem__, metric.labels[:-1]))
                 for value in values if row[column] is not None else ():
-                    yield from metric(row[column] == value, **labels, **{metric.labels[-1]: value})
+                    yield from metric.at((*labels, value), row[column] == value)
 
 
 class TableReader:

@@ -47,7 +47,7 @@ class HostClient:
         mounted = str(self._root / path.lstrip("/"))
         question = (self._statvfs, mounted)
         patience = _PATIENCE_SECONDS_AGAIN if is_asked(question) else self._patience
-        asked = ask(question, lambda: self._statvfs(mounted), name=f"statvfs {path}")
+        asked = ask(question, lambda: self._statvfs(mounted))
         done, _ = await asyncio.wait([asked], timeout=patience)
         if not done:
             raise TimedOut(f"{path} does not answer")

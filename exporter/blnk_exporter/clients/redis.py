@@ -6,6 +6,7 @@ from typing import Any
 
 import hiredis
 from redis import exceptions as foreign
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 from ..errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
@@ -123,8 +124,8 @@ class RedisClient:
             named: list[Command] = [("CLIENT", "SETNAME", "blnk_exporter")] if fresh else []
             # Packed in C: the driver's own way of packing is as much work as all the rest of a round trip.
             await connection.send_packed_command(b"".join(map(_pack, [*named, *commands])))
-            replies = [checked(command, await _reply(connection)) for command in [*named, *commands]]
-            return replies[len(named) :]
+            replies = await _read(connection, len(named) + len(commands))
+            return list(map(checked, commands, replies[len(named) :]))
         except BaseException as error:
             await self._drop()
             failure = _translate(error)
@@ -183,26 +184,46 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
     )
 
 
-async def _reply(connection: AbstractConnection) -> Reply:
-    """The next reply; an error reply to one command is a value, so that the replies behind it are still read."""
-    try:
-        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
-    except foreign.NoPermissionError as error:
-        return Refused(str(error))
-    except foreign.BusyLoadingError:
-        # INFO and TIME are answered meanwhile.
-        return Refused("Redis is loading its data set")
-    except foreign.MasterDownError:
-        return Refused("this replica has lost its primary and does not serve what it holds")
-    except (foreign.AskError, foreign.TryAgainError, foreign.ClusterDownError, foreign.ClusterCrossSlotError):
-        return Refused("this is a node of a Redis Cluster that does not serve all keys")
-    except foreign.ResponseError as error:
-        # Behind these words stands what was sent.
-        text = str(error).partition(", with args")[0]
-        return Refused(text) if text.startswith(_REFUSALS) else Malformed(text)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        # The driver takes some errors and types apart that only look like Redis'.
-        raise foreign.InvalidResponse from None
+async def _read(connection: AbstractConnection, count: int) -> list[Reply]:
+    """So many replies; an error reply to one command is a value, so that those behind it are still read.
+
+    Out of the driver's parser: its own way to read one reply costs as much as all the rest of a round trip.
+    """
+    parser: Any = connection._parser  # noqa: SLF001 - there is no other way to it
+    replies: list[Reply] = []
+    while len(replies) < count:
+        try:
+            reply = parser._reader.gets(False)  # noqa: SLF001 - as bytes
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # The driver takes some errors and types apart that only look like Redis'.
+            raise foreign.InvalidResponse from None
+        if reply is NOT_ENOUGH_DATA:
+            await parser.read_from_socket()
+        else:
+            replies.append(_refusal(reply) if isinstance(reply, Exception) else reply)
+    return replies
+
+
+def _refusal(error: Exception) -> ReadingError:
+    """What an error reply to one command says; raises what is not about this one command."""
+    match error:
+        case foreign.NoPermissionError():
+            return Refused(str(error))
+        case foreign.BusyLoadingError():
+            # INFO and TIME are answered meanwhile.
+            return Refused("Redis is loading its data set")
+        case foreign.MasterDownError():
+            return Refused("this replica has lost its primary and does not serve what it holds")
+        case (
+            foreign.AskError() | foreign.TryAgainError() | foreign.ClusterDownError() | foreign.ClusterCrossSlotError()
+        ):
+            return Refused("this is a node of a Redis Cluster that does not serve all keys")
+        case foreign.ResponseError():
+            # Behind these words stands what was sent.
+            text = str(error).partition(", with args")[0]
+            return Refused(text) if text.startswith(_REFUSALS) else Malformed(text)
+        case _:
+            raise error
 
 
 _REFUSALS = ("unknown command", "unknown subcommand", "BUSY ", "DENIED ", "MISCONF ", "UNKILLABLE ")

@@ -56,12 +56,10 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
 
 def checked(command: Sequence[Any], reply: Any) -> Any:
     """The reply, or Malformed in its place where the command cannot have that reply."""
-    shape = _SHAPES.get(str(command[0]))
-    wanted = len(command) - 1 if command[0] == "MGET" and isinstance(reply, list) else None
-    if isinstance(reply, Exception) or shape is None or (shape(reply) and wanted in {None, _size(reply)}):
+    name = command[0]
+    shape = _SHAPES.get(name)
+    if shape is None or isinstance(reply, Exception):
         return reply
-    return Malformed(f"a reply to {command[0]} that Redis does not give")
-
-
-def _size(reply: Any) -> int | None:
-    return len(reply) if isinstance(reply, list) else None
+    if shape(reply) and (name != "MGET" or len(reply) == len(command) - 1):
+        return reply
+    return Malformed(f"a reply to {name} that Redis does not give")

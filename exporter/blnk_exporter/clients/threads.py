@@ -1,8 +1,8 @@
 """Blocking questions to the system, each in a thread that may hang without keeping anybody else, or the exit, waiting."""
 
+import _thread
 import asyncio
 import socket
-import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
@@ -19,7 +19,7 @@ def is_asked(question: Hashable) -> bool:
     return (asyncio.get_running_loop(), question) in _under_way
 
 
-def ask(question: Hashable, work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
+def ask(question: Hashable, work: Callable[[], T]) -> asyncio.Future[T]:
     """The answer, shared by all who ask the same while it is awaited: there is one thread to a question.
 
     Wait for it with ``asyncio.wait`` or behind ``asyncio.shield``: it belongs to the others too.
@@ -27,12 +27,12 @@ def ask(question: Hashable, work: Callable[[], T], *, name: str) -> asyncio.Futu
     place = asyncio.get_running_loop(), question
     found = _under_way.get(place)
     if found is None:
-        found = _under_way[place] = _in_thread(work, name=name)
+        found = _under_way[place] = _in_thread(work)
         found.add_done_callback(lambda answered: (_under_way.pop(place), answered.cancelled() or answered.exception()))
     return found
 
 
-def _in_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     # Not the loop's own executor: it has few threads, and the end of the program waits for every one of them.
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -49,7 +49,8 @@ def _in_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the loop did not wait for us
             loop.call_soon_threadsafe(deliver, answer)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    # Not threading.Thread, whose start waits for the thread's first step, and the loop with it: a millisecond at times.
+    _thread.start_new_thread(run, ())
     return future
 
 
@@ -58,8 +59,7 @@ class _LookUp:
 
     async def __call__(self, host: Any, port: Any, **how: Any) -> list[Any]:
         question = ("getaddrinfo", host, port, *sorted(how.items()))
-        work = partial(socket.getaddrinfo, host, port, **how)
-        return await asyncio.shield(ask(question, work, name=f"getaddrinfo {host}"))
+        return await asyncio.shield(ask(question, partial(socket.getaddrinfo, host, port, **how)))
 
 
 def look_up_apart(loop: asyncio.AbstractEventLoop) -> None:

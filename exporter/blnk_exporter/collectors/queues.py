@@ -147,13 +147,14 @@ def samples(results: Sequence[Result[QueuesReading]]) -> Iterator[Sample]:
         yield from REGISTRY(reading.registry_size)
         yield from UNLISTED(reading.unlisted)
         for queue in reading.queues:
+            labels = (queue.name,)
             for metric, name in _VALUES.items():
-                yield from metric(getattr(queue, name), queue=queue.name)
+                yield from metric.at(labels, getattr(queue, name))
             for metric, name in _AGES.items():
                 since = getattr(queue, name)
                 # Blnk's clock may run ahead of Redis': then the task has only just come.
                 known = since is not None and reading.now is not None
-                yield from metric(max(0.0, reading.now - since) if known else None, queue=queue.name)
+                yield from metric.at(labels, max(0.0, reading.now - since) if known else None)
 
 
 def choose(source: QueueSource, size: Any, members: Any) -> tuple[list[bytes], frozenset[bytes] | None, int | None]:
