@@ -288,6 +288,34 @@ async def test_a_slow_room_is_served_again_until_its_interval_is_over() -> None:
     assert target.asked == 2
 
 
+async def test_of_slow_rooms_the_longest_overdue_comes_first() -> None:
+    """One in a scrape: two dear statements at once are what a database notices."""
+    clock, targets = Clock(), [Target(well), Target(well), Target(well)]
+    intervals = (60.0, 90.0, 30.0)
+    rooms = [room(f"dear {n}", target, interval=intervals[n]) for n, target in enumerate(targets)]
+    scraper = Scraper(rooms, clock=clock)
+    asked = []
+    with capture_logs():
+        for now in (1000, 1100, 1101, 1102, 1103):
+            clock.now = now
+            await scraper.scrape(budget_seconds=1)
+            asked.append([target.asked for target in targets])
+    assert asked == [[1, 1, 1], [1, 1, 2], [2, 1, 2], [2, 2, 2], [2, 2, 2]]
+
+
+async def test_a_slow_room_is_put_off_no_longer_than_five_minutes() -> None:
+    """Scrapes that are rare would read one room each, and none of them often enough."""
+    clock, targets = Clock(), [Target(well), Target(well), Target(well)]
+    scraper = Scraper([room(f"dear {n}", target, interval=60) for n, target in enumerate(targets)], clock=clock)
+    asked = []
+    with capture_logs():
+        for now in (1000, 1000 + 60 + 299, 2000):
+            clock.now = now
+            await scraper.scrape(budget_seconds=1)
+            asked.append(sum(target.asked for target in targets))
+    assert asked == [3, 4, 7]
+
+
 async def test_a_slow_rooms_failure_is_not_served_again() -> None:
     """A failure of a minute ago is no news; the target may be back."""
     target = Target(failing(Unreachable("gone")))

@@ -70,9 +70,11 @@ DECLARE
 BEGIN
     FOR wanted IN
         SELECT * FROM (VALUES
-            -- ledger: transactions, rejection_reasons, journal, history, currencies, chain; catalog: ids
+            -- ledger: transactions, rejection_reasons, journal, history, open_transactions, currencies, chain; catalog:
+            -- ids
             ('transactions', ARRAY['id', 'status', 'currency', 'transaction_id', 'parent_transaction', 'reference',
-                'created_at', 'scheduled_for', 'precise_amount', 'meta_data', 'chain_seq', 'chain_hash']),
+                'created_at', 'scheduled_for', 'precise_amount', 'meta_data', 'chain_seq', 'chain_hash',
+                'chain_prev_hash']),
             -- ledger: chain
             ('chain_state', ARRAY['chain_key', 'last_seq', 'head_hash', 'updated_at']),
             -- ledger: journal; catalog: ids

@@ -43,7 +43,7 @@ class Ledger:
         reference: str | None = None,
         age: float = 0.0,
         due: float | None = None,
-        cents: int = 100,
+        cents: int | None = 100,
         currency: str = "USD",
         meta: str = "{}",
         connection: asyncpg.Connection | None = None,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,32 @@ async def test_an_answer_is_kept_for_the_interval_and_tells_its_age(newest: Ledg
     assert time.time() - 5 < first.read_at <= time.time()
     books.last = None
     assert await COLLECTOR.read(books) is not first
+
+
+async def test_the_first_answer_is_waited_for(newest: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none before it that could serve."""
+    monkeypatch.setattr("blnk_exporter.collectors.books._PATIENCE_SECONDS", 0.0)
+    assert (await COLLECTOR.read(source(newest))).rows
+
+
+async def test_a_clock_that_is_set_back_keeps_no_answer_and_no_failure(newest: Ledger) -> None:
+    """They would be younger than any interval for as long as the clock was wrong."""
+    books = source(newest, interval_seconds=900.0)
+    first = await COLLECTOR.read(books)
+    ahead = time.time() + 3600
+    books.last = replace(first, read_at=ahead)
+    assert (await COLLECTOR.read(books)).read_at < ahead
+    books.last, books.failed = None, (ahead, TooDear("much too dear"))
+    assert (await COLLECTOR.read(books)).rows
+
+
+async def test_whoever_decides_by_himself_does_not_need_the_ledgers_age(newest: Ledger) -> None:
+    """A fact that nobody asks for is not missing."""
+    await newest.connection.execute("DROP TABLE blnk.gorp_migrations")
+    for setting, missing in (("auto", ["ledger_age"]), ("on", []), ("off", [])):
+        reading = await COLLECTOR.read(source(newest, trial_balance=setting))
+        assert [gap.fact for gap in reading.gaps] == missing
+        assert reading.trial == (setting == "on")
 
 
 async def test_the_old_answer_serves_while_the_new_one_takes_long(

@@ -8,7 +8,7 @@ import pytest
 from tests.collectors.ledger_rows import new_ledger
 from tests.conftest import Database
 
-from blnk_exporter.ledger_facts import rows
+from blnk_exporter.ledger_facts import rows, standing
 
 pytestmark = pytest.mark.sandbox
 
@@ -26,6 +26,12 @@ FILL = """
     SET session_replication_role = origin;
     SET search_path = pg_catalog; SET jit = off; SET plan_cache_mode = force_generic_plan;
 """
+SEAL = """
+    SET session_replication_role = replica;
+    UPDATE blnk.transactions SET chain_seq = id, chain_hash = 'c' || id, chain_prev_hash = 'c' || id - 1;
+    UPDATE blnk.chain_state SET last_seq = 40000, head_hash = 'c40000';
+    SET session_replication_role = origin;
+"""
 LAST, NEW, SPAN = 40_000, 100, 1000
 POSITIONS = {
     "rows": LAST - NEW,
@@ -33,6 +39,8 @@ POSITIONS = {
     "journal": LAST - NEW,
     "journal_again": [7, 9],
     "before": LAST // 2,
+    "open": [*range(1, 301)],
+    "sealed": [100, "c100"],
 }
 
 
@@ -51,11 +59,15 @@ async def test_new_rows_are_looked_up_and_no_others(postgres: Database, release:
     argument = json.dumps(POSITIONS | {"zone": "UTC", "span": SPAN}).replace("'", "''")
     async with new_ledger(postgres, release) as ledger:
         await ledger.connection.execute(FILL)
+        asked = [rows.ROWS, rows.REASONS, rows.JOURNAL, rows.OPEN, rows.HISTORY]
+        if release == "0.15.2":
+            await ledger.connection.execute(SEAL)
+            asked.append(standing.CHAIN)
         if analyzed:
             await ledger.connection.execute("ANALYZE")
         for memory in ("4MB", "256MB"):
             await ledger.connection.execute(f"SET work_mem = '{memory}'")
-            for table in (rows.ROWS, rows.REASONS, rows.JOURNAL, rows.HISTORY):
+            for table in asked:
                 await ledger.connection.execute(f"PREPARE look (text) AS SELECT $1, t.* FROM ({table.sql[0]}) t")
                 text = await ledger.connection.fetchval(
                     f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE look ('{argument}')"

@@ -116,7 +116,7 @@ INDEXES = Table(
     name="indexes",
     sql={
         0: """
-        SELECT count(*) FILTER (WHERE NOT (i.indisvalid AND i.indisready)) AS invalid, count(*) AS total
+        SELECT count(*) FILTER (WHERE NOT i.indisvalid) AS invalid, count(*) AS total
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = 'blnk' HAVING count(*) > 0
         """,

@@ -1,22 +1,22 @@
 """What happens to transactions: outcomes, waiting times, what has none yet, and what the smaller tables say.
 
 Source:   blnk.transactions and blnk.transaction_journal, new rows by id; how many tasks there are for them in Redis
-Needs:    SELECT on the columns that deploy/postgres/exporter_role.sql names; +llen +zcard on the queues' keys
+Needs:    SELECT on the columns that deploy/postgres/exporter_role.sql names; +srandmember +llen +zcard on asynq's keys
 By hand:  psql -c "SELECT status, count(*) FROM blnk.transactions WHERE id > 1000 GROUP BY 1"
-Cost:     1 statement, by index, in proportion to the rows that are new; for the first scrapes also a span of old ones
+Cost:     1 statement, by index, in proportion to the rows that are new, and up to 100 open ones of each status; for the
+          first scrapes also a span of old ones; 2 round trips to Redis while anything waits, shared with the queues'
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError, TimedOut, TooDear
 from ..formats import asynq
-from ..ledger_facts import NO_TABLES, flow, rows, standing
+from ..ledger_facts import NO_TABLES, flow, rows, standing, tasks
 from ..ledger_facts.flow import OPEN_STATUSES, Flow
 from ..ledger_facts.following import Following
 from ..metric import Sample
@@ -25,6 +25,10 @@ from ..table import Row, Rows, Table, TableReader
 
 # Redis may be silent while PostgreSQL is not.
 _PATIENCE_SECONDS = 0.25
+# For how long facts that were too dear together are asked for one by one, and one that is so by itself is left out.
+_APART_SECONDS = 300.0
+# More are not Blnk's.
+_QUEUES_MAX = 10_000
 
 
 @dataclass
@@ -32,6 +36,7 @@ class LedgerSource:
     """PostgreSQL with Blnk's tables, what is remembered of them, and Redis with the queues of transactions.
 
     ``timezone`` is that of Blnk's processes; ``release`` is what the last reading found of the tables, None before it.
+    ``apart_until`` and ``dear`` are of a monotonic clock: until when facts are asked for one by one, which are left out.
     """
 
     reader: TableReader
@@ -40,6 +45,8 @@ class LedgerSource:
     queues: Sequence[str] = ()
     timezone: str = "UTC"
     release: Row | None = None
+    apart_until: float = 0.0
+    dear: dict[str, tuple[float, Gap]] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -57,7 +64,7 @@ class LedgerSource:
 
     def tables(self, release: Row) -> Sequence[Table]:
         """What to ask of this release's tables, and of where we stand."""
-        asked: list[Table] = [rows.RELEASE, rows.ROWS, rows.REASONS, rows.JOURNAL]
+        asked: list[Table] = [rows.RELEASE, rows.ROWS, rows.REASONS, rows.JOURNAL, rows.OPEN]
         if self.following.rows.position is None:
             asked.append(rows.CURRENCIES)
         if not self.following.complete:
@@ -98,35 +105,75 @@ async def read(source: LedgerSource) -> LedgerReading:
         raise Malformed(NO_TABLES)
     source.following.use_zone(source.zone(release))
     # First Redis, then PostgreSQL: what has no task and still has no outcome afterwards is not just being worked off.
-    tasks, gaps = await _tasks(source)
+    counted, gaps = await _tasks(source)
     asked = source.argument(release)
     try:
-        found, more_gaps = await source.reader.read(source.tables(release), now=time.monotonic(), argument=asked)
+        found, more_gaps = await _ask(source, source.tables(release), asked)
     except TooDear as error:
-        if source.following.too_dear():
-            raise TimedOut(f"{error}; the next reading asks for fewer rows") from None
-        raise
+        raise TimedOut(f"{error}; the next reading asks for {_less(source)}") from None
     source.release = found["release"][0] if "release" in found else None
     # When the configuration changes, two readings may follow the ledger for a moment; what the faster one has taken is
     # not taken again.
-    taken = _absorb(source, found, release, tasks) if asked == source.argument(release) else None
+    taken = _absorb(source, found, release, counted) if asked == source.argument(release) else None
     return LedgerReading(rows=found, flow=taken, gaps=(*gaps, *more_gaps, *_skew(source)))
 
 
-def _absorb(source: LedgerSource, found: Rows, release: Row, tasks: int | None) -> Flow | None:
+def _less(source: LedgerSource) -> str:
+    """Arrange for cheaper statements after one that was too dear; in words."""
+    if source.following.too_dear():
+        return "fewer rows"
+    source.apart_until = time.monotonic() + _APART_SECONDS
+    return "each fact by itself"
+
+
+async def _ask(source: LedgerSource, tables: Sequence[Table], argument: str) -> tuple[Rows, Sequence[Gap]]:
+    """All facts in one statement, or one by one after that was too dear; a dear one ends the reading, for it took its time.
+
+    Raises TooDear when nothing was given at all.
+    """
+    now, dear = time.monotonic(), source.dear
+    first, *others = [table for table in tables if table.name not in dear]
+    # The first one is cheap, so that a fact refused beside it is a gap and no failure.
+    parts = [[first], *([first, table] for table in others)] if now < source.apart_until else [[first, *others]]
+    parts += [[first, table] for table in tables if table.name in dear and dear[table.name][0] <= now][:1]
+    found: dict[str, Sequence[Row]] = {}
+    gaps: list[Gap] = []
+    for part in parts:
+        try:
+            more, more_gaps = await source.reader.read(part, now=now, argument=argument)
+        except TooDear as error:
+            if not found:
+                raise
+            name = part[-1].name
+            dear[name] = now + _APART_SECONDS, Gap(name, error.reason, str(error))
+            # The others may do in one statement again.
+            source.apart_until = 0.0
+            break
+        dear.pop(part[-1].name, None)
+        found |= more
+        gaps += more_gaps
+    told = {*found, *(gap.fact for gap in gaps)}
+    for name in (table.name for table in tables if table.name not in told):
+        gaps.append(dear[name][1] if name in dear else Gap(name, TimedOut.reason, "another fact took too long"))
+    return found, gaps
+
+
+def _absorb(source: LedgerSource, found: Rows, release: Row, counted: int | None) -> Flow | None:
+    source.following.take_chain(found.get(standing.CHAIN.name, ()))
     if "transactions" not in found:
         return None
     known, (main,), now = source.following, found["transactions"], time.monotonic()
     known.know(row["currency"] for row in found.get("currencies", ()))
     reasons = {row["id"]: row["reason"] for row in found["rejection_reasons"]} if "rejection_reasons" in found else None
     known.take_rows(main, reasons, now=now)
+    if rows.OPEN.name in found:
+        known.take_open(found[rows.OPEN.name][0])
     if "history" in found:
         known.take_walk(found["history"][0], now=now, at=main["now"])
     if "journal" in found:
         known.take_journal(found["journal"][0], now=now)
     known.refill()
-    waiting = known.waiting(now) if source.queues and source.store else None
-    without = waiting if not waiting else None if tasks is None else max(0, waiting - tasks)
+    without = known.without_task(counted, now) if source.queues and source.store else None
     statuses = OPEN_STATUSES if release["utc"] else ("QUEUED", "INFLIGHT")
     return known.flow(main["now"], statuses=statuses, rejections=reasons is not None, without_task=without)
 
@@ -142,43 +189,39 @@ def _skew(source: LedgerSource) -> Sequence[Gap]:
 
 
 async def _tasks(source: LedgerSource) -> tuple[int | None, Sequence[Gap]]:
-    """How many tasks asynq has for transactions that wait; None where nobody waits, or it cannot be known.
-
-    A task does not tell which row it is for, but for its payload, which is nobody else's business: so they are counted.
-    """
+    """How many tasks asynq has for transactions; None where none waits, or it cannot be known."""
     if source.store is None or not source.queues or not source.following.waiting(time.monotonic()):
         return None, ()
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            replies = await source.store.execute(*(count for name in source.queues for count in _counts(name)))
+            (registered,) = await source.store.execute(("SRANDMEMBER", asynq.QUEUES, _QUEUES_MAX))
+            queues = tasks.queues(source.queues, asynq.reply(registered))
+            replies = await source.store.execute(*tasks.commands(queues))
     except TimeoutError:
         return None, (Gap("tasks", TimedOut.reason, "no answer from Redis"),)
     except ReadingError as error:
         return None, (Gap("tasks", error.reason, str(error)),)
     for reply in (reply for reply in replies if isinstance(reply, ReadingError)):
         return None, (Gap("tasks", reply.reason, str(reply)),)
-    return sum(_count(replies[start : start + 6]) for start in range(0, len(replies), 6)), ()
-
-
-def _counts(queue: str) -> Iterator[tuple[Any, ...]]:
-    # Along the way that a task takes, and twice where it may come back to: one that moves in between is counted.
-    for state in ("scheduled", "retry", "pending", "active", "retry", "pending"):
-        yield "LLEN" if state in {"pending", "active"} else "ZCARD", asynq.key(queue.encode(), state)
-
-
-def _count(replies: Sequence[int]) -> int:
-    scheduled, retry, pending, active, retry_again, pending_again = replies
-    return scheduled + max(retry, retry_again) + max(pending, pending_again) + active
+    return tasks.count(replies), ()
 
 
 _CHAIN = standing.CHAIN.name
-_TRANSACTIONS = (rows.ROWS.name, rows.REASONS.name, rows.JOURNAL.name, rows.HISTORY.name, rows.CURRENCIES.name, _CHAIN)
+_TRANSACTIONS = (
+    rows.ROWS.name,
+    rows.REASONS.name,
+    rows.JOURNAL.name,
+    rows.HISTORY.name,
+    rows.OPEN.name,
+    rows.CURRENCIES.name,
+    _CHAIN,
+)
 _TIMES = ("created_at", "scheduled_for")
 _NAMES = ("transaction_id", "parent_transaction", "reference")
 RIGHTS: tuple[Right, ...] = (
     Select("transactions", ("id", "status", "currency", *_NAMES, *_TIMES, "precise_amount"), _TRANSACTIONS),
     Select("transactions", ("meta_data",), (rows.REASONS.name,)),
-    Select("transactions", ("chain_seq", "chain_hash"), (_CHAIN,)),
+    Select("transactions", ("chain_seq", "chain_hash", "chain_prev_hash"), (_CHAIN,)),
     Select("chain_state", ("chain_key", "last_seq", "head_hash", "updated_at"), (_CHAIN,)),
     Select("transaction_journal", ("id", "action_type", "transaction_id", "timestamp"), (rows.JOURNAL.name,)),
     Select(
@@ -196,7 +239,8 @@ RIGHTS: tuple[Right, ...] = (
         ("is_revoked", "expires_at", "last_used_at"),
         (standing.API_KEYS.name, standing.API_KEY_EXPIRY.name),
     ),
-    *(Command(name, ("tasks",)) for name in ("llen", "zcard")),
+    *(Command(name, ("tasks",)) for name in ("srandmember", "llen", "zcard")),
+    Keys(asynq.QUEUES, ("tasks",)),
     Keys(asynq.QUEUE_KEYS, ("tasks",)),
 )
 COLLECTOR = Collector(
@@ -206,7 +250,8 @@ COLLECTOR = Collector(
     read=read,
     samples=samples,
     facts=(
-        *(table.name for table in (rows.RELEASE, rows.ROWS, rows.REASONS, rows.JOURNAL, rows.HISTORY, rows.CURRENCIES)),
+        *(rows.RELEASE.name, rows.ROWS.name, rows.REASONS.name, rows.JOURNAL.name),
+        *(rows.OPEN.name, rows.HISTORY.name, rows.CURRENCIES.name),
         *("tasks", "clocks"),
         *(table.name for table in standing.TABLES),
     ),

@@ -12,6 +12,7 @@ OTHER = "other"
 REASONS = ("insufficient_funds", "overdraft_limit", "lock_contention", "max_retries", "other", "unknown")
 ACTIONS = ("INSERT", "UPDATE", "DELETE")
 # From what a hot ledger does to what a night without workers does.
+_UPGRADED = "What was written before an upgrade to Blnk 0.15.0 is in the time zone of Blnk's host and read as UTC then."
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 7200.0)
 
 
@@ -44,7 +45,7 @@ UNRESOLVED = _metric(
 )
 UNRESOLVED_AGE = _metric(
     "unresolved_oldest_age_seconds",
-    "How long the oldest of them waits; absent when none does, and where clocks or time zones do not agree.",
+    f"How long the oldest of them waits; absent when none does, and where clocks or time zones do not agree. {_UPGRADED}",
     "transactions.created_at",
 )
 SCHEDULED_OVERDUE = _metric(
@@ -64,7 +65,7 @@ INFLIGHT = _metric(
 )
 INFLIGHT_AGE = _metric(
     "inflight_oldest_age_seconds",
-    "How old the oldest of them is; absent when there is none, and where clocks or time zones do not agree.",
+    f"How old the oldest of them is; absent when there is none, and where clocks or time zones do not agree. {_UPGRADED}",
     "transactions.created_at",
 )
 CAPPED = _metric(
@@ -85,8 +86,8 @@ SINCE = _metric(
 )
 WITHOUT_TASK = _metric(
     "transactions_without_task",
-    "Queued and scheduled transactions without an outcome, less the tasks that asynq has in their queues (archived ones left out): at least so many were accepted and lost or given up. 0 is no proof: a task counts too that has lost its content, see blnk_queues_stale_lease_tasks, or whose transaction was worked off with another one's.",
-    "transactions.status; LLEN pending, active, ZCARD scheduled, retry",
+    "Queued and scheduled transactions without an outcome, less the tasks that asynq has in their queues (archived ones left out): at least so many were accepted and lost or given up. The largest of the last minute, less what has had an outcome since. 0 is no proof: a task counts too that has lost its content, see blnk_queues_stale_lease_tasks, that has only just come, or whose transaction was worked off with another one's.",
+    "transactions.status; asynq:queues, LLEN pending, active, ZCARD scheduled, retry",
 )
 CHANGES = _metric(
     "journal_changes_total",
@@ -104,7 +105,10 @@ AWAITED = _metric(
     "table",
 )
 DROPPED = _metric(
-    "tail_dropped_ids_total", "Missing ids that were given up because there were too many.", "limits", "table"
+    "tail_dropped_ids_total",
+    "Missing ids that were given up because there were too many. Ids that nobody ever used count too: where the sequence leaps, or goes on after a TRUNCATE, all of those that it has passed.",
+    "limits",
+    "table",
 )
 CLOCK = _metric(
     "clock_skew_seconds",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ..metric import Distribution
@@ -15,6 +16,9 @@ _CURRENCY_LENGTH_MAX = 16
 _SKEW_SECONDS = 600.0
 # A task follows its row within milliseconds; a monotonic clock's seconds.
 _ENQUEUE_SECONDS = 5.0
+_PROVEN_SECONDS = 60.0
+# Open rows of each status that one reading asks for again, those first that were not asked for the longest time.
+_ASKED_AGAIN = 100
 _SPANS = (20_000, 5_000, 1_000, 200)
 
 
@@ -40,6 +44,7 @@ class Following:
     changes: Counter[str] = field(default_factory=Counter)
     open: dict[str, dict[int, float]] = field(default_factory=lambda: {status: {} for status in OPEN_STATUSES})
     capped: set[str] = field(default_factory=set)
+    sealed: tuple[int, str] | None = None
     walk_before: int | None = None
     walked: int = 0
     since: float | None = None
@@ -52,6 +57,8 @@ class Following:
     _waits: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     _waited_seconds: float = 0.0
     _noticed: dict[int, float] = field(default_factory=dict)
+    _proven: list[tuple[float, int]] = field(default_factory=list)
+    _closed: int = 0
 
     def positions(self) -> dict[str, Any]:
         """What the next reading has to know."""
@@ -60,8 +67,10 @@ class Following:
             "rows_again": self.rows.awaited,
             "journal": self.journal.position,
             "journal_again": self.journal.awaited,
+            "open": [number for found in self.open.values() for number in islice(found, _ASKED_AGAIN)],
             "before": self.walk_before,
             "span": self.span,
+            "sealed": self.sealed,
         }
 
     def too_dear(self) -> bool:
@@ -134,9 +143,27 @@ class Following:
         if any(fresh[number][1] == "DELETE" for number in new):
             self.restart()
 
+    def take_open(self, row: Row) -> None:
+        """What has become of remembered rows; one that is gone, or is another one by now, means that more may be."""
+        for number, status, still in row["found"] or ():
+            for remembered, found in self.open.items():
+                if number not in found:
+                    continue
+                self.went_back |= status != remembered
+                if still:
+                    # Behind the others: they come first the next time.
+                    found[number] = found.pop(number)
+                else:
+                    self._close([number])
+
+    def take_chain(self, heads: Iterable[Row]) -> None:
+        """The hash chain's head, one row or none. What the next one has to continue is the last that was whole."""
+        for row in heads:
+            self.sealed = (row["last_seq"], row["head"]) if row["whole"] else self.sealed
+
     def take_walk(self, row: Row, *, now: float, at: float) -> None:
-        """Older rows that have no outcome, from ``walk_before`` downwards. ``at`` is Unix time in seconds."""
-        before = self.walk_before or 0
+        """Older rows that have no outcome, from ``before`` downwards. ``at`` is Unix time in seconds."""
+        before = row["before"] or 0
         for number, status, due in row["open"] or ():
             self._open(number, status, due, now)
         self.walked += min(self.span, before)
@@ -151,6 +178,7 @@ class Following:
         for found in self.open.values():
             found.clear()
         self.capped.clear()
+        self._proven.clear()
         self.went_back = False
         self.walk_before, self.walked, self.since, self.complete = self.rows.position, 0, None, False
 
@@ -189,6 +217,19 @@ class Following:
             self._noticed.get(number, due) <= due for status in ("QUEUED", "SCHEDULED") for number in self.open[status]
         )
 
+    def without_task(self, tasks: int | None, now: float) -> int | None:
+        """At least so many of those that wait have none of ``tasks``; None where their number is not known.
+
+        Tasks of rows that have only just come hide as many. What was proven within a minute holds on, less the rows
+        that have had an outcome since.
+        """
+        waiting = self.waiting(now)
+        if not waiting or tasks is None:
+            return None if waiting else 0
+        self._proven = [(at, number) for at, number in self._proven if now - at < _PROVEN_SECONDS]
+        self._proven.append((now, waiting - tasks + self._closed))
+        return max(0, *(number - self._closed for _, number in self._proven))
+
     def _overdue(self, status: str, now: float) -> Open:
         # A queued row waits from the moment it is there, also where its clock is ahead of PostgreSQL's.
         waits = [now - due for due in self.open[status].values() if due <= now or status != "SCHEDULED"]
@@ -208,8 +249,9 @@ class Following:
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            for found in self.open.values():
-                found.pop(number, None)
+            for status, found in self.open.items():
+                if found.pop(number, None) is not None and status != "INFLIGHT":
+                    self._closed += 1
 
     def _currency(self, name: str | None) -> str:
         if name in self._currencies:

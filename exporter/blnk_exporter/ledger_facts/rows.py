@@ -32,13 +32,15 @@ def _open(row: str) -> str:
     """Whether a QUEUED, SCHEDULED or INFLIGHT row has no outcome yet.
 
     Nobody writes a row for an amount of 0, and none can be written where its reference is taken. A hold ends when all
-    of it was committed, or by a VOID; that of an expiry hangs on the QUEUED row which the hold came from.
+    of it was committed, or by a VOID; that of an expiry hangs on the QUEUED row which the hold came from. Rows of 2024
+    and before may lack the precise amount: the first commit then counts as all.
     """
     return f"""
         CASE WHEN {row}.status = 'INFLIGHT' THEN
             NOT EXISTS (SELECT FROM blnk.transactions c WHERE c.parent_transaction = {row}.transaction_id AND (c.status = 'VOID') IS TRUE OFFSET 0)
-            AND coalesce((SELECT sum(c.precise_amount) FROM blnk.transactions c
-                          WHERE c.parent_transaction = {row}.transaction_id AND (c.status = 'APPLIED') IS TRUE), 0) < {row}.precise_amount
+            AND coalesce((SELECT sum(coalesce(c.precise_amount, 1)) FROM blnk.transactions c
+                          WHERE c.parent_transaction = {row}.transaction_id AND (c.status = 'APPLIED') IS TRUE), 0)
+                < coalesce({row}.precise_amount, 1)
             AND CASE WHEN EXISTS (SELECT FROM blnk.transactions q
                                   WHERE q.transaction_id = {row}.parent_transaction AND q.status IN ('QUEUED', 'SCHEDULED') OFFSET 0)
                      THEN NOT EXISTS (SELECT FROM blnk.transactions c
@@ -151,12 +153,25 @@ JOURNAL = Table(
     },
 )
 
-# open: [id, status, due] of a span of ids; since: when its oldest row was created
+# found: [id, status, whether it has no outcome yet] of remembered rows; of one that is gone, no status
+OPEN = Table(
+    name="open_transactions",
+    sql={
+        0: f"""
+        SELECT (SELECT json_agg(json_build_array(o.id::bigint, t.status, coalesce(t.still, false)))
+                FROM json_array_elements_text($1::json -> 'open') o(id) LEFT JOIN LATERAL (
+                    SELECT f.status, f.status IN {_OPEN_STATUSES} AND ({_open("f")}) AS still
+                    FROM blnk.transactions f WHERE f.id = o.id::bigint OFFSET 0) t ON true) AS found
+        """,  # noqa: S608 - built of constants
+    },
+)
+
+# open: [id, status, due] of a span of ids below ``before``; since: when its oldest row was created
 HISTORY = Table(
     name="history",
     sql={
         0: f"""
-        SELECT (SELECT json_agg(json_build_array(t.id, t.status, {_due("t")})) FROM blnk.transactions t
+        SELECT a.before, (SELECT json_agg(json_build_array(t.id, t.status, {_due("t")})) FROM blnk.transactions t
                 WHERE t.id <= a.before AND t.id > a.before - a.most AND (t.status IN {_OPEN_STATUSES}) IS TRUE AND ({_open("t")})) AS open,
                (SELECT extract(epoch FROM t.created_at AT TIME ZONE a.zone) FROM blnk.transactions t
                 WHERE t.id > a.before - a.most ORDER BY t.id LIMIT 1) AS since

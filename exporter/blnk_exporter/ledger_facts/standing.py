@@ -1,6 +1,6 @@
 """What stands in Blnk's smaller tables and needs no memory: lineage outbox, hash chain, reconciliations, API keys.
 
-``$1`` is the JSON object of rows.py; ``local`` in it is the time zone of Blnk's processes, which the times that they
+``$1`` is the JSON object of rows.py; ``sealed`` in it is the chain's head of before, as number and hash; ``local`` in it is the time zone of Blnk's processes, which the times that they
 write are in; ``utc`` is true since 0.15.0. What PostgreSQL fills in is in the server's own zone, which is our session's.
 """
 
@@ -10,6 +10,8 @@ from ..table import Table
 # Where counting stops.
 COUNT_MAX = 10_000
 _RECENT_MAX = 1000
+# As many as Blnk seals in one transaction.
+_LINKS_MAX = 1000
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
@@ -75,24 +77,35 @@ LINEAGE_AGE = Table(
     },
 )
 
+# The head of before must be in its place, and each of the rows behind it continue the one before: a row of them that
+# is cut off and sealed over would go unnoticed else, since Blnk goes on from the record and not from the rows.
+_CONTINUED = f"""
+    SELECT bool_and((CASE WHEN n.chain_seq = s.seq THEN n.chain_hash = s.hash
+                          ELSE n.chain_prev_hash = n.hash END) IS TRUE) AS whole
+    FROM (SELECT t.*, lag(t.chain_hash) OVER (ORDER BY t.chain_seq) AS hash
+          FROM (SELECT r.chain_seq, r.chain_hash, r.chain_prev_hash FROM blnk.transactions r
+                WHERE r.chain_seq >= s.seq ORDER BY r.chain_seq LIMIT {_LINKS_MAX + 1}) t) n
+"""  # noqa: S608 - built of constants
 # A seal is one transaction, so one snapshot never shows half of one. Rows from before the chain was switched on are
 # sealed too. An idle ledger seals nothing: its last seal may be old and all is well.
 CHAIN = Table(
     name="chain",
     sql={
-        0: """
-        SELECT c.last_seq, extract(epoch FROM c.updated_at AT TIME ZONE 'UTC') AS sealed_at,
+        0: f"""
+        SELECT c.last_seq, c.head_hash AS head, extract(epoch FROM c.updated_at AT TIME ZONE 'UTC') AS sealed_at,
                (c.last_seq = (SELECT max(t.chain_seq) FROM blnk.transactions t)
-                AND c.head_hash = (SELECT t.chain_hash FROM blnk.transactions t WHERE t.chain_seq = c.last_seq)) IS TRUE AS whole,
+                AND c.head_hash = (SELECT t.chain_hash FROM blnk.transactions t WHERE t.chain_seq = c.last_seq)
+                AND CASE WHEN s.seq IS NULL THEN true ELSE ({_CONTINUED}) END) IS TRUE AS whole,
                CASE WHEN u.id IS NULL THEN 0 ELSE (SELECT max(t.id) FROM blnk.transactions t) - u.id + 1 END AS unsealed,
                CASE WHEN u.id IS NOT NULL THEN greatest(0, extract(epoch FROM now() - CASE u.status
                    WHEN 'SCHEDULED' THEN u.created_at ELSE greatest(u.created_at, u.scheduled_for) END AT TIME ZONE 'UTC'))
                END AS age
         FROM blnk.chain_state c
+        CROSS JOIN (SELECT ($1::json -> 'sealed' ->> 0)::bigint AS seq, $1::json -> 'sealed' ->> 1 AS hash) s
         LEFT JOIN LATERAL (SELECT t.id, t.status, t.created_at, t.scheduled_for FROM blnk.transactions t
                            WHERE t.chain_seq IS NULL ORDER BY t.id LIMIT 1) u ON true
-        WHERE c.chain_key = 'global' AND c.last_seq > 0
-        """,
+        WHERE c.chain_key = 'global' AND (c.last_seq > 0 OR s.seq IS NOT NULL)
+        """,  # noqa: S608 - built of constants
     },
     columns={
         "last_seq": _metric(
@@ -107,8 +120,8 @@ CHAIN = Table(
         ),
         "whole": _metric(
             "chain_head_consistent",
-            "Whether the chain's recorded head is its last sealed transaction, with the same hash; 0 means that rows or the record were changed. The next seal goes on from the record, and it is 1 again.",
-            "chain_state, transactions.chain_seq, chain_hash",
+            "Whether the chain's recorded head is its last sealed transaction, with the same hash, and continues the head that was whole before; 0 means that rows or the record were changed or lost, and stays until they are there again or the exporter is restarted. What was changed before it started, or further back, it does not see.",
+            "chain_state, transactions.chain_seq, chain_hash, chain_prev_hash",
         ),
         "unsealed": _metric(
             "chain_unsealed_ids",
