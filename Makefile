@@ -3,10 +3,16 @@ SCENARIO ?= healthy
 ADDRESS ?= 127.0.0.1:10501
 BIN := .venv/bin
 
-.PHONY: demo test check lint types bench lock docs clean
+.PHONY: demo demo-alerts test check lint types bench lock docs clean
 
 demo: .venv/demo.done
 	@$(BIN)/blnk-exporter demo --scenario $(SCENARIO) --web.listen-address $(ADDRESS)
+
+# The same with Debian's Prometheus and Alertmanager: a line for each alert, an hour of the rules in a minute.
+demo-alerts: .venv/demo.done
+	@sh deploy/tools.sh
+	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/blnk-exporter demo --scenario $(SCENARIO) \
+		--web.listen-address $(ADDRESS) --alertmanager deploy/alertmanager/alertmanager.yml
 
 test: .venv/dev.done
 	@sh deploy/tools.sh
@@ -33,6 +39,7 @@ bench: .venv/dev.done
 # The documents and rights that are rendered from declarations.
 docs: .venv/dev.done
 	$(BIN)/blnk-exporter metrics > docs/metrics.md
+	$(BIN)/blnk-exporter settings > docs/configuration.md
 	$(BIN)/blnk-exporter grants postgres > deploy/postgres/exporter_role.sql
 	$(BIN)/blnk-exporter grants redis > deploy/redis/exporter.acl
 

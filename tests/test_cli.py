@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from blnk_exporter import __version__, cli, collectors
 
-COMMANDS = ("serve", "check-config", "scrape", "ping", "demo", "metrics", "grants")
+COMMANDS = ("serve", "check-config", "scrape", "ping", "demo", "metrics", "settings", "grants")
 CONFIGURED = ("serve", "check-config", "scrape")
 
 
@@ -70,7 +70,7 @@ def test_help_of_each_command(command: str) -> None:
         assert result.stderr == ""
     made = cli.cli.commands[command]
     assert made.short_help
-    assert len(made.help or "") > 40 or command == "metrics"
+    assert len(made.help or "") > 40 or command in {"metrics", "settings"}
     assert [
         option.name
         for option in made.params
@@ -199,6 +199,13 @@ def test_metrics_are_listed(here: Path) -> None:
     result = invoke("metrics")
     assert result.exit_code == 0
     assert "blnk_server_up" in result.stdout
+
+
+def test_settings_are_listed(here: Path) -> None:
+    """So is this one, and it can be piped into a file."""
+    result = invoke("settings")
+    assert result.exit_code == 0
+    assert "| `limits.queues` |" in result.stdout
 
 
 NOBODY = {

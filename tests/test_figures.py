@@ -43,6 +43,22 @@ def disk(path: str, size: float, free: float, available: float) -> Series:
         yield f"host_filesystem_{name}_bytes", {"path": path}, value
 
 
+def changes(**rows: float) -> Series:
+    for action, value in rows.items():
+        yield "ledger_journal_changes_total", {"action": action}, value
+
+
+def lineage(**entries: float) -> Series:
+    for state, value in entries.items():
+        yield "ledger_lineage_entries", {"state": state}, value
+
+
+def triggers(**active: float) -> Series:
+    for name, value in active.items():
+        yield "catalog_trigger_active", {"trigger": name}, value
+
+
+FOLLOWED = "counted since the exporter began to follow the ledger"
 A, B = {"address": "a:1"}, {"address": "b:1"}
 AS = {"address": "a:1", "standby": "s"}
 REDIS = {"memory_used_bytes": 9 * GIB, "memory_max_bytes": 10 * GIB, "memory_limited": 1.0}
@@ -74,8 +90,18 @@ CASES = [
         ("critical", "3.5 s", "b:1"),
     ),
     ("redis.up", redis(up=1), ("ok", "up", "")),
-    ("redis.memory", redis(**REDIS), ("critical", "90 %", "9.0 GiB of 10.0 GiB, eviction policy not known")),
-    ("redis.memory", redis(**REDIS | {"memory_used_bytes": 8 * GIB}), ("ok", "80 %", "8.0 GiB of 10.0 GiB, *")),
+    (
+        "redis.policy",
+        outcome("redis", [("redis_eviction_policy", {"policy": "volatile-lru"}, 1)]),
+        ("ok", "volatile-lru", ""),
+    ),
+    (
+        "redis.policy",
+        outcome("redis", [("redis_eviction_policy", {"policy": "allkeys-lfu"}, 1)]),
+        ("warning", "allkeys-lfu", ""),
+    ),
+    ("redis.memory", redis(**REDIS), ("critical", "90 %", "9.0 GiB of 10.0 GiB")),
+    ("redis.memory", redis(**REDIS | {"memory_used_bytes": 8 * GIB}), ("ok", "80 %", "8.0 GiB of 10.0 GiB")),
     (
         "redis.memory",
         redis(memory_used_bytes=GIB, memory_limited=0),
@@ -163,6 +189,32 @@ CASES = [
         outcome("ledger", [("ledger_unresolved_transactions", {}, 0), ("ledger_history_complete", {}, 0)]),
         ("unknown", "unknown", "older transactions are still being looked through"),
     ),
+    ("ledger.deleted", outcome("ledger", changes(INSERT=9, UPDATE=4, DELETE=0)), ("ok", "none", FOLLOWED)),
+    ("ledger.deleted", outcome("ledger", changes(INSERT=9, DELETE=2)), ("critical", "2 transactions", FOLLOWED)),
+    ("ledger.deleted", outcome("ledger"), None),
+    ("ledger.chain_head", outcome("ledger", [("ledger_chain_head_consistent", {}, 1)]), ("ok", "whole", "")),
+    (
+        "ledger.chain_head",
+        outcome("ledger", [("ledger_chain_head_consistent", {}, 0)]),
+        ("critical", "broken", "its head and its rows do not agree"),
+    ),
+    ("ledger.chain_head", outcome("ledger"), None),
+    ("ledger.lineage", outcome("ledger", lineage(pending=8, failed=0, abandoned=0)), ("ok", "none", "")),
+    ("ledger.lineage", outcome("ledger", lineage(pending=8, failed=1, abandoned=0)), ("warning", "1 entry", "")),
+    (
+        "ledger.lineage",
+        outcome("ledger", lineage(failed=12, abandoned=1)),
+        ("warning", "12 entries", "and 1 entry begun and left"),
+    ),
+    ("ledger.lineage", outcome("ledger"), None),
+    ("catalog.triggers", outcome("catalog", triggers(a=1, b=1)), ("ok", "none", "")),
+    ("catalog.triggers", outcome("catalog", triggers(a=1, b=0)), ("critical", "1 trigger", "b")),
+    (
+        "catalog.triggers",
+        outcome("catalog", triggers(a=0, b=0, c=0, d=0, e=0)),
+        ("critical", "5 triggers", "a, b, c and 2 more"),
+    ),
+    ("catalog.triggers", outcome("catalog"), None),
     (
         "postgres.connections",
         postgres(backends=(A, 95), connections_max=(A, 100)),
@@ -277,3 +329,16 @@ def test_queues_worst_first() -> None:
         ("busy", "ok", ()),
         ("quiet", "ok", ()),
     ]
+
+
+@pytest.mark.parametrize(
+    ("unlisted", "names"), [(0, ["alone", "a"]), (2, ["alone", "a", "idle"]), (None, ["alone", "a", "idle"])]
+)
+def test_a_queue_that_was_never_used_has_no_row(unlisted: float | None, names: list[str]) -> None:
+    """Its depth is not unknown: there is nothing to be deep, as long as all queues that were used are seen."""
+    consumers = {"alone": 0, "idle": 2, "a": 1}
+    workers = outcome("workers", [("workers_queue_consumers", {"queue": name}, n) for name, n in consumers.items()])
+    listed = [] if unlisted is None else [("queues_unlisted", {}, unlisted)]
+    queues = outcome("queues", [*queue("a", pending_tasks=5), *listed])
+    rows = queue_rows({"queues": queues, "workers": workers}, LIMITS, at=0)
+    assert sorted(row.name for row in rows) == sorted(names)

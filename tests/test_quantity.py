@@ -11,6 +11,8 @@ from blnk_exporter.quantity import Unit, duration, say
         (0, "tasks", "0 tasks"),
         (1, "tasks", "1 task"),
         (1234567, "tasks", "1,234,567 tasks"),
+        (1, "entries", "1 entry"),
+        (2, "entries", "2 entries"),
         (0.8, "ratio", "80 %"),
         (0.8042, "ratio", "80.4 %"),
         (1, "ratio", "100 %"),

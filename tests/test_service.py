@@ -49,7 +49,7 @@ class World:
         later = self.file.with_name("later")
         if "bad" in words or ("later" in words and not later.exists()):
             raise ConfigError([Fault("file", "is bad")], files=[self.file, later])
-        return SimpleNamespace(settings=Names(words), files=(self.file,))
+        return SimpleNamespace(settings=Names(words), files=(self.file,), thresholds=None)
 
     def write(self, text: str) -> None:
         """Write the file so that it is seen to have changed."""
@@ -176,12 +176,20 @@ async def test_one_change_is_one_reload(world: World, lines: list[Any]) -> None:
     assert [line["event"] for line in lines].count("configuration reloaded") == 1
 
 
-async def test_removed_file_is_a_change(world: World) -> None:
-    """A ConfigMap that is gone is not the configuration any more."""
+async def test_removed_file_is_a_fault(world: World, lines: list[Any]) -> None:
+    """Without it the exporter might log in as somebody else, and all would look well; told once, until it is back."""
     async with running(world) as made:
+        text = world.file.read_text()
         world.file.unlink()
-        snapshot = await made.scrape(budget_seconds=1)
-        assert snapshot.outcomes == ()
+        for _ in range(2):
+            snapshot = await made.scrape(budget_seconds=1)
+            assert [outcome.collector.name for outcome in snapshot.outcomes] == ["redis"]
+            assert value(made, RELOADED, snapshot) == 0
+        assert not await made.reload()
+        world.write(text)
+        assert value(made, RELOADED, await made.scrape(budget_seconds=1)) == 1
+    faults = [line["faults"] for line in lines if line["event"] == "configuration not reloaded"]
+    assert faults == [f"{world.file}: was read and is gone; to go on without it, restart"] * 2
 
 
 async def test_file_written_while_it_is_read(world: World) -> None:
@@ -287,6 +295,19 @@ async def test_ready_after_the_first_scrape(world: World) -> None:
         world.opened.clear()
         await made.scrape(budget_seconds=0.01)
         assert made.scraped.is_set()
+
+
+async def test_when_it_was_last_scraped(world: World) -> None:
+    """The page calls itself old by this: it is the last scrape's own time, and a scrape of nothing is none."""
+    async with running(world) as made:
+        assert made.memory.scraped_at is None
+        await made.scrape(budget_seconds=1, exclude=["redis"])
+        assert made.memory.scraped_at is None
+        for _ in range(2):
+            snapshot = await made.scrape(budget_seconds=1)
+            assert made.memory.scraped_at == snapshot.at
+        await made.scrape(budget_seconds=1, exclude=["redis"])
+        assert made.memory.scraped_at == snapshot.at
 
 
 def test_configuration_that_config_gives_is_what_the_service_takes() -> None:

@@ -29,7 +29,7 @@ Each row may import the rows above it and nothing below (tests/house holds that)
     4  act       scrape · news
     5  views     exposition · service · render
     6  face      web · serve · sandbox
-    7  wiring    cli · demo · log
+    7  wiring    cli · cli_render · demo · demo_alerts · log
 """
 
 __version__ = "0.1.0"

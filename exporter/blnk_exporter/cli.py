@@ -6,21 +6,22 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
-from . import __version__, collectors, config, exposition, log
+from . import __version__, collectors, config, exposition, log, thresholds
+from .cli_render import HELP as _HELP
+from .cli_render import render
 from .config import report
 from .config.settings import Web
 from .errors import CannotListen, ConfigError
-from .render import catalogue, grants
+from .render import catalogue, configuration, grants
 from .serve import ping as ping_exporter
 from .serve import serve as serve_until_stopped
 from .service import Service
 
 F = TypeVar("F", bound=Callable[..., Any])
-_HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _EXAMPLES = """
 \b
 Beside a Blnk:         cd /etc/blnk && blnk-exporter serve
@@ -95,10 +96,12 @@ def _loader(options: dict[str, Any], environ: dict[str, str]) -> Callable[[], co
 
 def _load_or_exit(load: Callable[[], config.Loaded]) -> config.Loaded:
     try:
-        return load()
+        loaded = load()
+        thresholds.of(loaded.thresholds)
     except ConfigError as error:
         click.echo(report.render_check(error), err=True, nl=False)
         sys.exit(1)
+    return loaded
 
 
 @cli.command(short_help="Serve metrics until stopped.", context_settings=_HELP)
@@ -202,7 +205,13 @@ def _listening(address: str | None, environ: dict[str, str]) -> Web:
     default="warning",
     show_default=True,
 )
-def demo(*, scenario: str, address: str, level: str) -> None:
+@click.option(
+    "--alertmanager",
+    "routing",
+    type=click.File(encoding="utf-8"),
+    help="Run Prometheus and Alertmanager, too, with this configuration in quick motion, and tell of alerts.",
+)
+def demo(*, scenario: str, address: str, level: str, routing: TextIO | None) -> None:
     """Run a whole Blnk stack in miniature, and the exporter on it, until Ctrl-C.
 
     Starts a PostgreSQL and a Valkey of its own on free ports of loopback, Blnk's tables, a workload that moves and a
@@ -214,13 +223,19 @@ def demo(*, scenario: str, address: str, level: str) -> None:
         click.echo(demonstration.scenarios())
         return
     log.set_up(level, "logfmt")
-    demonstration.run(scenario, where=_listening(address, {}))
+    demonstration.run(scenario, where=_listening(address, {}), routing=routing.read() if routing else None)
 
 
 @cli.command(short_help="List every metric.", context_settings=_HELP)
 def metrics() -> None:
     """Print every metric with type, labels, meaning, source and cost, as Markdown."""
     click.echo(catalogue.markdown())
+
+
+@cli.command(short_help="List every key of the configuration.", context_settings=_HELP)
+def settings() -> None:
+    """Print every key of exporter.yml with type, unit, default and meaning, as Markdown."""
+    click.echo(configuration.markdown())
 
 
 @cli.command("grants", short_help="Print the rights that the exporter needs.", epilog=_GRANTS, context_settings=_HELP)
@@ -236,6 +251,9 @@ def print_grants(*, store: str, **options: Any) -> None:
     # Something to watch, of no account here: rights are printed where no Blnk is, too.
     load = _loader({"servers": "http://127.0.0.1:5001"} | options, dict(os.environ))
     click.echo(grants.RENDERED[store](_load_or_exit(load).settings), nl=False)
+
+
+cli.add_command(render)
 
 
 def main() -> None:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import click
 
-from . import config, sandbox
+from . import config, demo_alerts, sandbox
 from .config.settings import Web
 from .errors import CannotListen
 from .serve import serve, try_address
@@ -23,12 +25,12 @@ def scenarios() -> str:
     return "\n".join(f"{name:<{width}}  {scenario.description}" for name, scenario in sandbox.SCENARIOS.items())
 
 
-def run(scenario: str, *, where: Web) -> None:
-    """Until SIGINT or SIGTERM; a fault ends it with one sentence."""
+def run(scenario: str, *, where: Web, routing: str | None = None) -> None:
+    """Until SIGINT or SIGTERM; a fault ends it with one sentence. With an Alertmanager's configuration alerts are told."""
     if scenario not in sandbox.SCENARIOS:
         raise click.ClickException(f"unknown scenario {scenario!r}; known are {', '.join(sandbox.SCENARIOS)}")
     try:
-        asyncio.run(_run(scenario, where))
+        asyncio.run(_run(scenario, where, routing))
     except (sandbox.SandboxError, CannotListen) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
@@ -38,7 +40,7 @@ def run(scenario: str, *, where: Web) -> None:
         click.echo("\nstopped")
 
 
-async def _run(scenario: str, where: Web) -> None:
+async def _run(scenario: str, where: Web, routing: str | None) -> None:
     # Until serve takes the signals over, the first one ends the start-up, and the sandbox cleans up behind itself.
     start_up, loop = asyncio.current_task(), asyncio.get_running_loop()
 
@@ -49,11 +51,41 @@ async def _run(scenario: str, where: Web) -> None:
     for number in _STOP_ON:
         loop.add_signal_handler(number, stop)
     await try_address(where)
+    if routing:
+        sandbox.programs()
     address = where.listen_address
     async with sandbox.running(scenario, report=click.echo) as stack:
         service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or os.statvfs)
         await service.start()
-        await serve(service, announce=lambda: _announce(stack, scenario, address), stop_on=_STOP_ON)
+        listening = asyncio.Event()
+
+        def announce() -> None:
+            _announce(stack, scenario, address)
+            listening.set()
+
+        serving = serve(service, announce=announce, stop_on=_STOP_ON)
+        if routing is None:
+            await serving
+        else:
+            telling = demo_alerts.tell(listening, stack, {scenario: _reached(address)}, routing)
+            await _beside(serving, telling)
+
+
+async def _beside(first: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    """Run both until the first ends; a fault of one ends both."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(other)
+            await first
+            task.cancel()
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _reached(address: str) -> str:
+    """Where a listener is reached from this machine."""
+    host, _, port = address.rpartition(":")
+    return f"{host or '127.0.0.1'}:{port}"
 
 
 def _load(stack: sandbox.Sandbox, address: str) -> config.Loaded:
@@ -63,8 +95,7 @@ def _load(stack: sandbox.Sandbox, address: str) -> config.Loaded:
 
 
 def _announce(stack: sandbox.Sandbox, scenario: str, address: str) -> None:
-    host, _, port = address.rpartition(":")
-    url = f"http://{host or '127.0.0.1'}:{port}"
+    url = f"http://{_reached(address)}"
     click.echo(
         f"""
   page      {url}/

@@ -6,6 +6,7 @@
     ├── ConfigError            the operator's input, with every fault at once
     ├── UnknownCollector       a request names a collector that does not exist
     ├── CannotListen           our own address is taken, or not ours
+    ├── CannotWrite            a folder for what we render
     └── ReadingError           one source, one scrape
         ├── Unreachable        nobody answers there
         ├── Refused            somebody answers, and says no: password, right, policy
@@ -59,6 +60,10 @@ class UnknownCollector(ExporterError):
 
 class CannotListen(ExporterError):
     """The address that we are to listen on cannot be had; the message says which and why."""
+
+
+class CannotWrite(ExporterError):
+    """A rendered file cannot be put where it should be; nothing has changed."""
 
 
 class ReadingError(ExporterError):

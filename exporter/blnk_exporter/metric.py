@@ -81,7 +81,7 @@ class Metric:
     def unit(self) -> str:
         """What the number counts in: the unit that Prometheus' conventions put at the end of the name, else nothing."""
         word = self.name.removesuffix("_total").rpartition("_")[2]
-        return {"seconds": "s", "bytes": "bytes", "ratio": "0 to 1"}.get(word, "")
+        return {"seconds": "s", "bytes": "bytes", "ratio": "ratio"}.get(word, "")
 
     def __call__(self, value: float | None, **labels: str) -> tuple[Sample, ...]:
         """One sample, or none when the value is not known: None, NaN and infinities are not facts."""

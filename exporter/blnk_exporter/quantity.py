@@ -1,8 +1,25 @@
-"""A number with its unit, in words for people."""
+"""A number with its unit, in words for people, and back."""
 
+import math
+import re
 from typing import Literal, get_args
 
-Unit = Literal["tasks", "queues", "transactions", "balances", "instances", "seconds", "ratio", "bytes"]
+Unit = Literal[
+    "tasks",
+    "queues",
+    "transactions",
+    "balances",
+    "entries",
+    "chains",
+    "triggers",
+    "rows",
+    "statements",
+    "instances",
+    "requests",
+    "seconds",
+    "ratio",
+    "bytes",
+]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 # Largest first; a duration is told in the first that it fills twice, so that 90 s stay 90 s.
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -17,7 +34,8 @@ def say(value: float, unit: Unit) -> str:
         return f"{value * 100:.1f}".removesuffix(".0") + "\u00a0%"
     if unit == "bytes":
         return _size(value)
-    return f"{value:,.0f}\u00a0{unit.removesuffix('s') if value == 1 else unit}"
+    one = "entry" if unit == "entries" else unit.removesuffix("s")
+    return f"{value:,.0f}\u00a0{one if value == 1 else unit}"
 
 
 def duration(seconds: float) -> str:
@@ -35,3 +53,30 @@ def _size(value: float) -> str:
     while value >= 1024 and power < len(_SIZES) - 1:
         value, power = value / 1024, power + 1
     return f"{value:.{1 if power and value < 100 else 0}f}\u00a0{_SIZES[power]}"
+
+
+_AS_WRITTEN = re.compile(r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([A-Za-z%]*)", re.IGNORECASE)
+_MULTIPLES = {
+    "seconds": {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400},
+    "ratio": {"%": 0.01},
+    "bytes": {name.lower(): 1024**power for power, name in enumerate(_SIZES)},
+}
+
+
+def parse(text: str, unit: Unit) -> float:
+    """The number that somebody wrote, with or without a unit: ``5000``, ``80%``, ``90s``, ``10GiB``.
+
+    Raises ValueError in words that go behind the name of what was written.
+    """
+    match = _AS_WRITTEN.fullmatch(text.strip())
+    multiples = _MULTIPLES.get(unit, {unit: 1})
+    try:
+        number = float(match[1]) if match else math.nan
+    except ValueError:
+        number = math.nan
+    if match is None or not math.isfinite(number):
+        raise ValueError(f"{text!r} is no number of {unit}" if unit != "ratio" else f"{text!r} is no ratio")
+    if match[2] and match[2].lower() not in multiples:
+        raise ValueError(f"{text!r} is not in {unit}; without a unit, or with {', '.join(multiples)}")
+    # Written as a decimal, 0.8 is meant: not 80 hundredths, which would be 0.8000000000000000444.
+    return float(f"{number * multiples.get(match[2].lower(), 1):.12g}")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,10 @@ from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
 from .config import Loaded
 from .config.settings import Own, Settings
-from .errors import ConfigError
+from .errors import ConfigError, Fault
 from .metric import Metric, Sample
 from .scrape import Memory, Scraper, Snapshot
+from .thresholds import Threshold
 
 BUILD = Metric("blnk_exporter_build_info", "Always 1; which exporter this is.", ("version", "python"))
 RELOADED = Metric(
@@ -42,7 +43,10 @@ class _Generation:
     stack: AsyncExitStack
     watched: tuple[Path, ...]
     signature: _Signature
+    limits: Mapping[str, Threshold]
     read_at: float
+    present: frozenset[Path]
+    """Those of the watched files that were there when it was built."""
     users: set[object] = field(default_factory=set)
     unused: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,7 +94,6 @@ class Service:
         self._statvfs = statvfs
         self._log = structlog.get_logger()
         self._now: _Generation | None = None
-        self._limits = thresholds.load()
         self.memory = Memory()
         """What a new configuration does not change."""
         self._remembered: dict[str, Any] = {}
@@ -104,6 +107,11 @@ class Service:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._generation.loaded.settings
+
+    @property
+    def limits(self) -> Mapping[str, Threshold]:
+        """The limits that the page and the runbooks go by."""
+        return self._generation.limits
 
     @property
     def scraper(self) -> Scraper:
@@ -144,7 +152,7 @@ class Service:
                 return self._reload_ok
             watched, signature = self._look(old.loaded.files)
             try:
-                self._now = await self._build(watched, signature)
+                self._now = await self._build(watched, signature, needed=old.present)
             except ConfigError as error:
                 # Not read again before the next change of a file that matters now: one fault, one line.
                 old.watched, old.signature = watched, signature
@@ -176,7 +184,7 @@ class Service:
         outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes}
         # A scrape is given nothing older than it may be.
         whole = dict.fromkeys(outcomes, True)
-        taken = figures.take(outcomes, whole, self._limits, at=snapshot.at)
+        taken = figures.take(outcomes, whole, self.limits, at=snapshot.at)
         self.memory.history.note(snapshot.at, taken)
         self.memory.scraped_at = snapshot.at
 
@@ -204,15 +212,22 @@ class Service:
             if getattr(old, part) != getattr(new, part):
                 self._log.warning("a change that takes a restart", setting=part)
 
-    async def _build(self, watched: tuple[Path, ...], signature: _Signature) -> _Generation:
+    async def _build(
+        self, watched: tuple[Path, ...], signature: _Signature, *, needed: frozenset[Path] = frozenset()
+    ) -> _Generation:
         # Looked at first and read second: a file written in between has changed by the next scrape.
         loaded = self._load()
+        # A file that need not be there, and was, is not left out by accident: without it other logins may be used.
+        if gone := [path for path in needed.intersection(loaded.files) if not path.exists()]:
+            raise ConfigError(Fault(str(path), "was read and is gone; to go on without it, restart") for path in gone)
+        limits = thresholds.of(loaded.thresholds)
         stack = AsyncExitStack()
         clients = await stack.enter_async_context(
             open_clients(loaded.settings, statvfs=self._statvfs, remembered=self._remembered)
         )
         scraper = Scraper(collectors.bind(clients), known=collectors.NAMES, memory=self.memory)
-        return _Generation(loaded, scraper, stack, watched, signature, time.time())
+        present = frozenset(path for path, look in zip(watched, signature, strict=True) if look)
+        return _Generation(loaded, scraper, stack, watched, signature, limits, time.time(), present)
 
 
 def _signature(files: tuple[Path, ...]) -> _Signature:

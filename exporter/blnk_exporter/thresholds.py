@@ -1,15 +1,18 @@
 """The numbers that mean "too much", out of thresholds.yml, where each stands once."""
 
+import difflib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from .config import exporter_yml
 from .errors import ConfigError, Fault
 from .quantity import UNITS, Unit, say
+from .quantity import parse as parse_quantity
 
 Level = Literal["ok", "warning", "critical"]
 _KEYS = frozenset({"unit", "warning", "critical", "below", "why", "source"})
@@ -71,6 +74,78 @@ def parse(content: bytes) -> Mapping[str, Threshold]:
     if faults := [Fault(f"thresholds.yml: {name}", what) for name, entry in entries.items() for what in _faults(entry)]:
         raise ConfigError(faults)
     return {name: Threshold(name, **entry) for name, entry in entries.items()}
+
+
+def changed(limits: Mapping[str, Threshold], changes: Mapping[str, Any], where: str) -> Mapping[str, Threshold]:
+    """The limits with other numbers: per name a table of ``warning`` and ``critical``, each a number or ``80%``, ``5m``.
+
+    Raises ConfigError with every fault; ``where`` names the file or the flag that holds the changes.
+    """
+    faults, found = [], dict(limits)
+    for name, entry in changes.items():
+        if name not in limits:
+            near = difflib.get_close_matches(name, limits, n=1)
+            faults.append(Fault(f"{where}: {name}", "is no limit" + (f"; did you mean {near[0]}?" if near else "")))
+            continue
+        try:
+            found[name] = _changed(limits[name], entry)
+        except ValueError as error:
+            faults.append(Fault(f"{where}: {name}", str(error)))
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def of(file: Path | None) -> Mapping[str, Threshold]:
+    """Those of the package, with the numbers of a file, if there is one, in place of theirs; raises ConfigError."""
+    if file is None:
+        return load()
+    try:
+        return changed(load(), exporter_yml.parse(file.read_bytes()), str(file))
+    except ValueError as error:
+        raise ConfigError([Fault(str(file), str(error))]) from None
+    except OSError as error:
+        raise ConfigError([Fault(str(file), f"cannot be read: {error.strerror}")]) from None
+
+
+def assigned(limits: Mapping[str, Threshold], assignment: str) -> Mapping[str, Threshold]:
+    """The limits with one other number, as ``queues.depth.warning=5000`` has it; raises ConfigError."""
+    key, sign, value = assignment.partition("=")
+    name, dot, level = key.strip().rpartition(".")
+    if not sign or not dot:
+        raise ConfigError([Fault(f"--set {assignment}", "is not of the form queues.depth.warning=5000")])
+    return changed(limits, {name: {level: value.strip()}}, "--set")
+
+
+def _changed(limit: Threshold, entry: Any) -> Threshold:
+    """Raises ValueError in words that go behind the limit's name."""
+    if not isinstance(entry, dict) or not entry:
+        raise ValueError("is no table of warning and critical")
+    if entry.get("unit", limit.unit) != limit.unit:
+        raise ValueError(f"is counted in {limit.unit}, not in {entry['unit']}")
+    numbers = {level: _number(limit, level, written) for level, written in entry.items() if level != "unit"}
+    warning, critical = (numbers.get(level, getattr(limit, level)) for level in ("warning", "critical"))
+    if warning is not None and critical is not None and not _over(critical, warning, below=limit.below):
+        side = "below" if limit.below else "above"
+        raise ValueError(f"critical {say(critical, limit.unit)} must lie {side} warning {say(warning, limit.unit)}")
+    return replace(limit, warning=warning, critical=critical)
+
+
+def _number(limit: Threshold, level: str, written: Any) -> float:
+    known = [known for known in ("warning", "critical") if getattr(limit, known) is not None]
+    if level not in known:
+        raise ValueError(f"has {' and '.join(known)}, but no {level}")
+    if isinstance(written, bool) or not isinstance(written, (int, float, str)):
+        raise ValueError(f"{level} is no number")  # noqa: TRY004 - a fault of the file, gathered with the others
+    try:
+        number = parse_quantity(str(written), limit.unit)
+    except ValueError as error:
+        raise ValueError(f"{level} {error}") from None
+    if number < 0:
+        raise ValueError(f"{level} {written} is less than nothing")
+    if limit.unit == "ratio" and number > 1:
+        raise ValueError(f"{level} {written} is more than all: a ratio is 0 to 1, or a percentage such as 80%")
+    return number
 
 
 def _faults(entry: Any) -> Iterator[str]:

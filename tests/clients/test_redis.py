@@ -396,6 +396,13 @@ async def test_tls_with_a_known_authority(tls_store: Callable[..., Any], pki: Pk
         assert await client.execute(("PING",)) == [b"PONG"]
 
 
+async def test_plain_words_to_a_server_that_wants_tls(tls_store: Callable[..., Any], pki: Pki) -> None:
+    """It hangs up without a word: ours says what to look at."""
+    async with tls_store(pki.server) as server, redis_client(server) as client:
+        with pytest.raises(Unreachable, match="begins with rediss://"):
+            await client.execute(("PING",))
+
+
 async def test_tls_with_an_unknown_authority_is_refused(tls_store: Callable[..., Any], pki: Pki) -> None:
     """An encrypted line to a stranger is no safe line."""
     async with tls_store(pki.server) as server, redis_client(server, tls=True, ca_file=str(pki.other_ca)) as client:

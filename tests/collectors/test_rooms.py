@@ -7,6 +7,7 @@ import pytest
 
 from blnk_exporter import collectors
 from blnk_exporter.clients import open_clients
+from blnk_exporter.config.deployment import Blnk
 from blnk_exporter.config.settings import Collectors, Host, Limits, Own, Settings
 from blnk_exporter.formats.dsn import PostgresDsn, RedisDsn
 from blnk_exporter.sandbox.valkey import ValkeyServer
@@ -15,6 +16,15 @@ from blnk_exporter.scrape import Scraper
 from ..conftest import Database, frozen
 
 NOTHING: Mapping[str, Any] = {"servers": (), "workers": (), "postgres": (), "redis": None, "queues": ()}
+
+# What Blnk's settings are without, and what does not matter here.
+NO_BLNK: Mapping[str, Any] = {
+    "server_port": "1",
+    "monitoring_port": "2",
+    "data_source_dns": None,
+    "redis_dns": None,
+    "queues": (),
+}
 
 
 def settings(own: Own | None = None, **given: Any) -> Settings:
@@ -160,3 +170,17 @@ async def test_a_new_configuration_forgets_nothing_of_the_ledger(postgres: Datab
     assert await following(Own(ledger={"open_rows": 123})) is first
     assert first.bounds.open_rows == 123
     assert await following(Own(), "empty") is not first
+
+
+@pytest.mark.parametrize(
+    ("blnk", "hot"),
+    [({"hot_queue": "hot"}, ["hot"]), ({"hot_queue": None, "version": "0.13.2"}, [])],
+)
+async def test_tasks_are_looked_for_in_every_queue_of_transactions(
+    postgres: Database, blnk: dict[str, Any], hot: list[str]
+) -> None:
+    """A queue less would make its tasks transactions that were lost; a release without the hot lane has no such queue."""
+    given = Blnk(**blnk, **NO_BLNK, transaction_queue="t", number_of_queues=2)
+    async with open_clients(settings(blnk=given, postgres=(postgres.dsn(),), redis=RedisDsn())) as clients:
+        (ledger,) = [room for room in collectors.bind(clients) if room.collector.name == "ledger"]
+        assert ledger.sources[0].queues == ["t_1", "t_2", *hot]

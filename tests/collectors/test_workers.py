@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from blnk_exporter import config
 from blnk_exporter.collector import Gap, Result
 from blnk_exporter.collectors import workers
 from blnk_exporter.collectors.workers import COLLECTOR, Heartbeats, HeartbeatSource
@@ -188,6 +190,43 @@ async def test_a_used_queue_that_nobody_expects_has_no_consumer(each_store: Valk
     async with redis_client(each_store) as client:
         found = await read_page(COLLECTOR, HeartbeatSource(client, EXPECTED))
     assert found["blnk_workers_queue_consumers"] == {(queue,): 0 for queue in (*EXPECTED, "new:transaction_9")}
+
+
+@pytest.fixture
+def implied(tmp_path: Path) -> tuple[str, ...]:
+    """The queues that an empty blnk.json implies, of a release that nobody has named."""
+    environ = {"BLNK_DATA_SOURCE_DNS": "postgres://b@127.0.0.1/b", "BLNK_REDIS_DNS": "127.0.0.1:1"}
+    return config.load(flags={}, environ=environ, directory=tmp_path).settings.queues
+
+
+@pytest.mark.sandbox
+async def test_a_release_that_nobody_named_lacks_no_consumer(
+    each_store: ValkeyServer, redis: Redis, implied: tuple[str, ...]
+) -> None:
+    """What workers of 0.13.2 serve is all there is, until somebody sends to a queue that they do not know."""
+    others = ("new:inflight-expiry", "new:webhook", "new:index")
+    served = (*(f"new:transaction_{shard}" for shard in range(1, 21)), *others)
+    asynq = Asynq(redis)
+    await asynq.beat(beating(queues=dict.fromkeys(served, 1)), {}, time.time())
+    async with redis_client(each_store) as client:
+        found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
+        assert found["blnk_workers_queue_consumers"] == {(queue,): 1 for queue in served}
+        await asynq.enqueue({Task(type="t", queue="new:inflight-commit", payload=b""): time.time()})
+        found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
+    assert found["blnk_workers_queue_consumers"][("new:inflight-commit",)] == 0
+
+
+@pytest.mark.sandbox
+async def test_queues_of_transactions_are_expected_of_any_release(
+    each_store: ValkeyServer, redis: Redis, implied: tuple[str, ...]
+) -> None:
+    """A worker that serves others than the server sends to is a real fault, also before the first task is sent."""
+    await Asynq(redis).beat(beating(queues={"payments_1": 1}), {}, time.time())
+    async with redis_client(each_store) as client:
+        found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
+    missing = {(queue,): 0 for queue in implied}
+    assert len(missing) == 23
+    assert found["blnk_workers_queue_consumers"] == missing | {("payments_1",): 1}
 
 
 @pytest.mark.parametrize("used", [Refused("no"), [b"x"] * 1001])

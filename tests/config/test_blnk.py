@@ -71,7 +71,7 @@ def test_an_unknown_release_is_told(loading, version, like) -> None:
 
 def test_queues_of_the_current_release(loading) -> None:
     """Twenty shards, and a queue for each other kind of work."""
-    queues = loading(blnk={}).settings.queues
+    queues = loading(blnk={}, flags={"blnk.version": "0.15.2"}).settings.queues
     assert queues[0] == "new:transaction_1"
     assert queues[19:] == (
         "new:transaction_20",
@@ -97,6 +97,33 @@ def test_queues_follow_release_and_settings(loading, version, expected) -> None:
     """A queue that the release does not have must not be missed."""
     queue = {"transaction_queue": "t", "number_of_queues": 1, "enable_hot_lane": True}
     assert loading(blnk={"queue": queue}, flags={"blnk.version": version}).settings.queues == expected
+
+
+COMMIT_NOTE = "new:inflight-commit is expected once it is used, since older releases do not have it."
+
+
+@pytest.mark.parametrize("hole", [{}, {"inflight_commit_queue": ""}])
+def test_a_queue_of_a_guessed_release_is_not_expected(loading, hole) -> None:
+    """A healthy 0.13.2 whose operator did not name it would be told of a queue that nobody consumes; the rest stays."""
+    loaded = loading(blnk={"queue": hole})
+    named = loading(blnk={"queue": hole}, flags={"blnk.version": "0.15.2"})
+    assert set(named.settings.queues) - set(loaded.settings.queues) == {"new:inflight-commit"}
+    assert loaded.settings.queues == loading(blnk={}, flags={"blnk.version": "0.13.2"}).settings.queues
+    assert (COMMIT_NOTE in loaded.notes, COMMIT_NOTE in named.notes) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"blnk": {"queue": {"inflight_commit_queue": "c"}}},
+        {"blnk": {}, "environ": {"BLNK_QUEUE_INFLIGHT_COMMIT": "c"}},
+    ],
+)
+def test_a_queue_that_is_named_is_expected_of_a_guessed_release(loading, given) -> None:
+    """Whoever names it has a release that knows it."""
+    loaded = loading(**given)
+    assert "c" in loaded.settings.queues
+    assert COMMIT_NOTE not in loaded.notes
 
 
 def test_a_commit_queue_that_nobody_consumes_is_told(loading) -> None:

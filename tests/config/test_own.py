@@ -155,7 +155,7 @@ def test_what_kubernetes_sets_is_let_pass(loading) -> None:
         ({"BLNK_EXPORTER_COLLECTORS_HOST": "perhaps"}, "BLNK_EXPORTER_COLLECTORS_HOST: must be true or false"),
         ({"BLNK_EXPORTER_LOG_FORMAT": "xml"}, "BLNK_EXPORTER_LOG_FORMAT: must be one of logfmt or json"),
         ({"BLNK_EXPORTER_WORKERS": "http://a,http://a/"}, "BLNK_EXPORTER_WORKERS: holds the same entry twice"),
-        ({"BLNK_EXPORTER_REDIS_CA_FILE": "nowhere"}, "BLNK_EXPORTER_REDIS_CA_FILE: the file does not exist"),
+        ({"BLNK_EXPORTER_REDIS_CA_FILE": "nowhere"}, "BLNK_EXPORTER_REDIS_CA_FILE: the file nowhere does not exist"),
     ],
 )  # fmt: skip
 def test_a_bad_variable_is_a_fault(faults, environ, fault) -> None:

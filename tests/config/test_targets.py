@@ -1,5 +1,7 @@
 """What is watched: derived from Blnk's configuration, replaced by our own, with faults and notes."""
 
+import pytest
+
 
 def test_blnks_configuration_alone_is_enough(loading) -> None:
     """The promise to a Blnk user."""
@@ -41,11 +43,24 @@ def test_our_login_goes_over_every_postgres(loading) -> None:
     assert settings.blnk_role == "blnk"
 
 
+CA = """-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUTm5D1YRlu3rb4ygAZLK0glsGlJswCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEYSBDQTAgFw0yNjExMjMwNDU2MTlaGA8yMTI2MTAzMDA0NTYx
+OVowDzENMAsGA1UEAwwEYSBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABIEg
+nEnMihKF5NfEINchNsCeNm9/R1+llEciwCTuUFdgVogmiONrSRmQMMWmaoeYwnWE
+eXdAA6qeKYO+uQ7ki/ujUzBRMB0GA1UdDgQWBBRUsUH33qMWUuXLBGuQ1xI388qj
+/jAfBgNVHSMEGDAWgBRUsUH33qMWUuXLBGuQ1xI388qj/jAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIGgmuH1nNtD5O7opmLYM9ycxEw4K+3Cpxojc
+unxbjZGFAiEAurHrqkuJO2FKd5PJjOXAlZKfrdjjtsg5P5F7PqLZ5Rk=
+-----END CERTIFICATE-----
+"""
+
+
 def test_our_login_goes_over_redis(loading) -> None:
     """And TLS may be verified by a private authority."""
     environ = {"BLNK_EXPORTER_REDIS_USERNAME": "watch", "BLNK_EXPORTER_REDIS_PASSWORD": "other"}
     redis = loading(
-        {"ca.pem": "x"},
+        {"ca.pem": CA},
         blnk={"redis": {"dns": "rediss://h", "skip_tls_verify": True}},
         environ=environ,
         flags={"redis.ca_file": "ca.pem"},
@@ -56,6 +71,16 @@ def test_our_login_goes_over_redis(loading) -> None:
         loading(blnk={"redis": {"dns": "rediss://h"}}, flags={"redis.tls_verify": "false"}).settings.redis.tls_verify
         is False
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [({"ca.pem": "x"}, "the file ca.pem holds no certificate in PEM form"), ({}, "the file ca.pem does not exist")],
+)
+def test_an_authority_that_is_none_is_a_fault(faults, files: dict[str, str], sentence: str) -> None:
+    """Not a failure of each scrape, without the file's name."""
+    found = faults(files, blnk={"redis": {"dns": "rediss://h"}}, flags={"redis.ca_file": "ca.pem"})
+    assert sentence in str(found)
 
 
 def test_settings_of_tls_without_tls_are_told(loading) -> None:
@@ -138,6 +163,6 @@ def test_few_queues_are_all_shown(origins) -> None:
 def test_a_limit_below_the_expected_queues_is_a_fault(faults, loading) -> None:
     """Half of the deployment's own queues would be missing, and nobody would know which."""
     assert faults(blnk={}, flags={"limits.queues": 20}) == [
-        "--limits.queues: is 20, but Blnk's configuration implies 24 queues"
+        "--limits.queues: is 20, but Blnk's configuration implies 23 queues"
     ]
     assert loading(blnk={}, flags={"limits.queues": 24})

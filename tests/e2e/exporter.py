@@ -88,8 +88,10 @@ async def listening(service: Service) -> AsyncIterator[Exporter]:
 def serving(
     stack: Sandbox, environ: Mapping[str, str] | None = None, **flags: Any
 ) -> contextlib.AbstractAsyncContextManager[Exporter]:
-    """An exporter of a sandbox, configured as an operator would: by its blnk.json. ``__`` in a flag is a dot."""
-    given = {"blnk.config": str(stack.blnk_json)} | {name.replace("__", "."): value for name, value in flags.items()}
+    """An exporter of a sandbox, configured as an operator would: by its blnk.json, and with the release. ``__`` in a flag is a dot."""
+    given = {"blnk.config": str(stack.blnk_json), "blnk.version": "0.15.2"} | {
+        name.replace("__", "."): value for name, value in flags.items()
+    }
 
     def load() -> config.Loaded:
         return config.load(

@@ -108,9 +108,9 @@ async def test_journal_has_each_row_once_and_in_its_order(pool: Pool) -> None:
 
 
 async def test_smaller_tables_are_furnished(pool: Pool) -> None:
-    """A key in use, one that expires in days, one never used, one revoked; one reconciliation that ended well."""
+    """A key in use, one that has some weeks left, one never used, one revoked; one reconciliation that ended well."""
     keys = await pool.fetch(
-        "SELECT is_revoked, revoked_at IS NOT NULL AS revoked, expires_at < now() + interval '7 days' AS soon,"
+        "SELECT is_revoked, revoked_at IS NOT NULL AS revoked, expires_at < now() + interval '60 days' AS soon,"
         " last_used_at < '0002-01-01' AS unused, expires_at > now() AS valid FROM blnk.api_keys ORDER BY id"
     )
     assert [tuple(key) for key in keys] == [

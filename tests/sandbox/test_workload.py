@@ -100,7 +100,7 @@ async def test_trouble_with_redis_and_database_is_survived(
 
 
 async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, pool: Pool) -> None:
-    """A row a minute, of which nothing stays but its trace; and the workload writes on."""
+    """A row now and then, of which nothing stays but its trace; and the workload writes on."""
     deleted = "SELECT old_data ->> 'status' FROM blnk.transaction_journal WHERE action_type = 'DELETE'"
     workload.parts.append(ledger_trouble.Intruder(pool).tick)
     await live(workload, 2 * ledger_trouble.DELETION_SECONDS - 1)

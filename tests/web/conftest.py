@@ -42,6 +42,7 @@ def healthy() -> dict[str, Any]:
         "queues": [series for group in (*queues, *rest) for series in group],
         "redis": [
             ("redis_up", {}, 1),
+            ("redis_eviction_policy", {"policy": "noeviction"}, 1),
             ("redis_memory_limited", {}, 1),
             ("redis_memory_used_bytes", {}, gib),
             ("redis_memory_max_bytes", {}, 4 * gib),

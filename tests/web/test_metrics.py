@@ -39,6 +39,7 @@ async def test_all_collectors_by_default(stage: Stage) -> None:
     ("query", "read"),
     [
         ("collect[]=redis", ["redis"]),
+        ("collect=redis", ["redis"]),
         ("collect[]=redis&collect[]=tables", ["redis", "tables"]),
         ("collect%5B%5D=postgres", ["postgres"]),
         ("exclude[]=redis", ["postgres", "tables"]),

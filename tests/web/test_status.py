@@ -115,10 +115,12 @@ async def test_unknown_is_neither_zero_nor_ok(shown: Stage, play: Play) -> None:
     assert "unknown h:1: NOPERM no right" in page.parts["queues"]
     assert page.parts["title"] == "1 warning \u2013 Blnk"
     assert page.parts["h1"] == "1 thing needs attention: 1 collector failed."
-    assert "5 figures unknown." in page.parts["main"]
+    unknown = "5 figures unknown: Deepest queue, Oldest waiting task, Lost tasks and 2 more."
+    assert unknown in page.parts["main"]
     play.failures.clear()
     page = await seen(shown)
-    assert page.parts["h1"] == "Nothing over a limit. 5 figures unknown."
+    assert page.parts["h1"] == f"Nothing over a limit. {unknown}"
+    assert page.parts["title"] == "5 unknown \u2013 Blnk"
 
 
 async def test_what_is_down_is_told_once(shown: Stage, play: Play) -> None:
@@ -132,11 +134,43 @@ async def test_what_is_down_is_told_once(shown: Stage, play: Play) -> None:
 
 
 async def test_missing_facts_have_their_words(shown: Stage, play: Play) -> None:
-    """A right that is missing is told beside its collector."""
+    """A right that is missing is told beside its collector, and on top: what is not looked at may be anything."""
     play.gaps["redis"] = (Gap("slow_log", "refused", "NOPERM slowlog"),)
     page = await seen(shown)
     assert "incomplete" in page.parts["collectors"]
     assert "no slow_log: NOPERM slowlog" in page.parts["collectors"]
+    assert page.parts["h1"] == "Nothing over a limit. 1 fact missing: redis slow log."
+    assert page.parts["title"] == "1 unknown \u2013 Blnk"
+    assert page.all("section", **{"class": "headline unknown"})
+    assert "unknown redis: does not know slow log: NOPERM slowlog. " in page.parts["main"]
+
+
+async def test_many_missing_facts_are_few_words(shown: Stage, play: Play) -> None:
+    """A login without rights must not push the state off the screen: some are named, with one reason, all are counted."""
+    facts = ("sessions", "locks", "replication", "wal", "settings")
+    play.gaps["postgres"] = tuple(Gap(fact, "refused", f"{HOSTILE} {'x' * 500}") for fact in facts)
+    play.gaps["redis"] = (Gap("slow_log", "timeout"), Gap("info", "malformed"))
+    page = await seen(shown)
+    words = "7 facts missing: 2 of redis, 5 of postgres."
+    assert page.parts["h1"] == f"Nothing over a limit. {words}"
+    top = page.parts["main"].partition("Key figures")[0]
+    assert page.all("details", open="")
+    assert "redis: does not know slow log, info: timeout. " in top
+    reason = f"{HOSTILE} {'x' * 500}"[:200]
+    assert f"postgres: does not know sessions, locks, replication and 2 more: {reason}…. " in top
+
+
+async def test_missing_facts_stand_behind_trouble(shown: Stage, play: Play) -> None:
+    """They are counted apart from it: nobody knows whether they need attention."""
+    play.series["queues"] = queue("a", pending_tasks=1500, paused=0, archived_tasks=0, stale_lease_tasks=0)
+    play.series["queues"] += queue("a", oldest_pending_age_seconds=1)
+    play.gaps["queues"] = (Gap("clock", "refused", "NOPERM"),)
+    page = await seen(shown)
+    assert page.parts["h1"] == "1 thing needs attention: Deepest queue."
+    assert page.parts["title"] == "1 warning \u2013 Blnk"
+    top = page.parts["main"].partition("Key figures")[0]
+    assert top.index("warning Deepest queue") < top.index("1 fact missing: queues clock.unknown queues: does not know")
+    assert not page.all("details", open="")
 
 
 async def test_nothing_is_known_before_the_first_scrape(shown: Stage) -> None:
@@ -239,6 +273,14 @@ async def test_changes_are_remembered(shown: Stage, play: Play) -> None:
     assert changes.index("works again") < changes.index("failed queues")
     assert re.search(r"\d\d:\d\d:\d\d UTC \(\d+ s ago\): Connection refused", changes)
     assert page.all("time")
+
+
+async def test_a_collector_that_nobody_asks_for_is_unknown(shown: Stage) -> None:
+    """Its silence is not taken for good, also where none of the figures is of it."""
+    await shown.get("/metrics?exclude[]=workers")
+    page = await read(shown)
+    unknown = "2 figures unknown: Workers, Queues nobody consumes. 1 collector not read yet: workers."
+    assert page.parts["h1"] == f"Nothing over a limit. {unknown}"
 
 
 async def test_a_partial_scrape_says_nothing_of_the_others(shown: Stage) -> None:

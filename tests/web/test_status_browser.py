@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from blnk_exporter.collector import Gap
 from blnk_exporter.errors import Refused
 from blnk_exporter.web.view import gather
 
@@ -53,6 +54,7 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ta
 def trouble(play: Play) -> Play:
     """Every state at once, and words that have no place to break."""
     play.failures["postgres"] = Refused(f"{HOSTILE} {'x' * 2000}")
+    play.gaps["redis"] = tuple(Gap(fact, "refused", f"{HOSTILE} {'x' * 2000}") for fact in ("slow_log", "info"))
     play.series |= {
         "postgres": [("postgres_up", {"address": "db:1"}, 0)],
         "queues": [
@@ -175,7 +177,7 @@ async def test_the_keyboard(chromium: Tab, shown: Stage) -> None:
     left, text = await chromium.ask(
         "[document.activeElement.getBoundingClientRect().left, document.activeElement.text]"
     )
-    assert text == "Skip to the state"
+    assert text == "Skip to the content"
     assert left >= 0
     assert await chromium.ask("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 

@@ -235,7 +235,8 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
         case asyncpg.InvalidPasswordError():
             return Refused(f'password authentication failed for user "{dsn.user}"')
         case asyncpg.InvalidAuthorizationSpecificationError():
-            return Refused(f'no entry in pg_hba.conf, or no right to log in, for user "{dsn.user}"')
+            what = " for sessions without TLS" if "no encryption" in str(error) else ", or no right to log in"
+            return Refused(f'no entry in pg_hba.conf{what}, for user "{dsn.user}"')
         case asyncpg.InvalidCatalogNameError():
             return Refused(f'database "{dsn.database or dsn.user}" does not exist')
         case asyncpg.InsufficientPrivilegeError():

@@ -1,6 +1,8 @@
 """One connection to Redis or Valkey on which all collectors of a scrape share their round trips."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,8 +119,8 @@ class RedisClient:
             return await self._exchange(commands)
 
     async def _exchange(self, commands: list[Command]) -> list[Reply]:
+        fresh = self._connection is None
         try:
-            fresh = self._connection is None
             connection = self._connection = self._connection or await self._connect()
             # So that CLIENT LIST on the server names us; where an ACL forbids it, that is no loss.
             named: list[Command] = [("CLIENT", "SETNAME", "blnk_exporter")] if fresh else []
@@ -131,6 +133,8 @@ class RedisClient:
             failure = _translate(error)
             if failure is None:
                 raise
+            if fresh and not self._dsn.tls and str(failure) == os.strerror(errno.ECONNRESET):
+                failure = Unreachable(f"{failure}; if it wants TLS, the URL begins with rediss://")
             raise failure from None
 
     async def _connect(self) -> AbstractConnection:
@@ -208,7 +212,7 @@ def _refusal(error: Exception) -> ReadingError:
     """What an error reply to one command says; raises what is not about this one command."""
     match error:
         case foreign.NoPermissionError():
-            return Refused(str(error))
+            return Refused(f"{error}; `blnk-exporter grants redis` prints what is needed")
         case foreign.BusyLoadingError():
             # INFO and TIME are answered meanwhile.
             return Refused("Redis is loading its data set")

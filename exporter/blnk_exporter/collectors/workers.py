@@ -39,7 +39,7 @@ LAST_START = Metric(
 )
 CONSUMERS = Metric(
     "blnk_workers_queue_consumers",
-    "Asynq servers that take tasks from the queue; 0 for an expected or used queue that nobody serves.",
+    "Asynq servers that take tasks from the queue; 0 for an expected or used queue that nobody serves. Where blnk.version is not set, a queue that not every release of Blnk has is expected once it was used.",
     ("queue",),
     _SOURCE,
 )

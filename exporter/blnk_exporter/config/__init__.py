@@ -28,10 +28,11 @@ __all__ = ["EffectiveValue", "Loaded", "load"]
 class Loaded:
     """The settings, the table of what they are and why, what a person should know, and the files they came from.
 
-    ``files`` are all that were read or looked for, so that a change of any of them is a reason to load again.
+    ``thresholds`` is the file of this deployment's limits, which is not read here. ``files`` are all that were read or looked for, so that a change of any of them is a reason to load again.
     """
 
     settings: Settings
+    thresholds: Path | None
     values: tuple[EffectiveValue, ...]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
@@ -51,6 +52,7 @@ def load(
     blnks = blnk.read(ours.own.blnk, ours.origin("blnk.config"), environ, files)
     resolution = Resolution(ours, blnks, files)
     settings = targets.resolve(resolution)
+    limits = files.path(ours.own.thresholds) if ours.own.thresholds else None
     if resolution.is_faulty:
         raise ConfigError(ours.faults + blnks.faults + resolution.faults, files=files.seen)
     notes = list(blnks.notes)
@@ -58,6 +60,7 @@ def load(
         notes.insert(0, f"The defaults of Blnk {blnks.blnk.version} are assumed; for another release set blnk.version.")
     return Loaded(
         settings=settings,
+        thresholds=limits,
         values=(*ours.values, *blnks.values, *resolution.values),
         notes=tuple(dict.fromkeys(notes + resolution.notes)),
         files=tuple(files.seen),

@@ -16,9 +16,10 @@ from ..formats.go import parse_bool, parse_duration, parse_float, parse_int, wra
 from . import blnk_json, origin
 from .address import is_port
 from .blnk_fields import BY_ENV, BY_ENV_FILE, FIELDS, NEWEST, OLDEST, SECOND, Field, Version, shown
+from .deployment import Blnk
 from .files import Files
 from .origin import EffectiveValue, Entry, Origin
-from .settings import Blnk, BlnkFile
+from .settings import BlnkFile
 
 _QUEUES_MAX = 10_000
 _TRIMMED = frozenset({"project_name", "server.port", "data_source.dns", "redis.dns"})
@@ -67,7 +68,8 @@ def read(own: BlnkFile, place: Origin, environ: Mapping[str, str], files: Files)
     settled = {key.path: _settle(key, reading) for key in FIELDS}
     _check(settled, reading)
     _explain(settled, reading)
-    reading.blnk = _build(settled, reading)
+    queues = _queues(settled, reading, guessed="version" not in own.model_fields_set)
+    reading.blnk = _build(settled, reading, queues)
     reading.values = [_row(key, settled[key.path], reading) for key in FIELDS if key.attribute]
     reading.values += _rate_limit_rows(reading, reading.blnk)
     return reading
@@ -225,20 +227,25 @@ def _odd_duration(path: str, value: int, reading: Reading) -> list[str]:
     return []
 
 
-def queues_of(settled: Mapping[str, Any]) -> tuple[str, ...]:
+def _queues(settled: Mapping[str, Any], reading: Reading, *, guessed: bool) -> tuple[str, ...]:
     """Name the queues that a deployment with these values must have, the transactions' first."""
+    commit, given = settled["queue.inflight_commit_queue"], reading.given.get("queue.inflight_commit_queue")
+    if guessed and not (given and given.value):
+        # Not every release has it: where the release is a guess, only its use shows that it is there.
+        reading.notes.append(f"{commit} is expected once it is used, since older releases do not have it.")
+        commit = ""
     names = [f"{settled['queue.transaction_queue']}_{shard + 1}" for shard in range(settled["queue.number_of_queues"])]
-    names += [settled["queue.inflight_expiry_queue"], settled["queue.inflight_commit_queue"]]
+    names += [settled["queue.inflight_expiry_queue"], commit]
     names += [settled["queue.webhook_queue"], settled["queue.index_queue"]]
     if settled["queue.enable_hot_lane"]:
         names.append(settled["queue.hot_queue_name"])
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _build(settled: dict[str, Any], reading: Reading) -> Blnk:
+def _build(settled: dict[str, Any], reading: Reading, queues: tuple[str, ...]) -> Blnk:
     fields = {key.attribute: _model_value(key, settled[key.path]) for key in FIELDS if key.attribute}
     limits = _rate_limit({path: entry.value for path, entry in reading.given.items()})
-    return Blnk(**fields, **limits, version=shown(reading.version), queues=queues_of(settled))
+    return Blnk(**fields, **limits, version=shown(reading.version), queues=queues)
 
 
 def _model_value(key: Field, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Which PostgreSQL and which Redis are watched: our own connection string, else Blnk's, with our login over it."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -138,7 +139,11 @@ def _ca_file(resolution: Resolution, name: str | None) -> str | None:
     if name is None:
         return None
     try:
-        resolution.files.read(name)
+        content = resolution.files.read(name)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode())
+        except (ssl.SSLError, UnicodeDecodeError):
+            raise ValueError("holds no certificate in PEM form") from None
     except ValueError as error:
-        resolution.fault(resolution.own.origin("redis.ca_file"), f"the file {error}")
+        resolution.fault(resolution.own.origin("redis.ca_file"), f"the file {name} {error}")
     return str(resolution.files.path(name))

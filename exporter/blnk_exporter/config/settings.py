@@ -3,11 +3,12 @@
 import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
-from pydantic_core.core_schema import ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ..formats.dsn import PostgresDsn, RedisDsn
 from .address import absolute, http_url, listen, release, route, split_dsns, split_list, unique, unique_address
+from .deployment import Blnk
+from .model import Model
 
 
 def _lower(value: object) -> object:
@@ -44,70 +45,101 @@ Paths = Annotated[
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(split_dsns)]
 
 
-class Model(BaseModel):
-    """Frozen, and a key it does not know is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_number_from_a_boolean(cls, value: object, info: ValidationInfo) -> object:
-        # True is 1 to Python and so to pydantic; in YAML it is a slip.
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in {int, float}:
-            raise ValueError("must be a number")
-        return value
-
-
 class BlnkFile(Model):
     """Where Blnk's own configuration stands and which release's defaults fill its holes."""
 
-    config: str = "blnk.json"
-    version: Annotated[str, AfterValidator(release)] = "0.15.2"
-    enabled: bool = True
+    config: str = Field(default="blnk.json", description="Blnk's configuration file.")
+    version: Annotated[str, AfterValidator(release)] = Field(
+        default="0.15.2",
+        description="The release of Blnk that runs, whose defaults fill the holes of its file. Blnk itself tells it nowhere; "
+        "while this is not set, a queue that older releases do not have is expected once it is used.",
+    )
+    enabled: bool = Field(
+        default=True,
+        description="Whether Blnk's file and `BLNK_*` variables are read. Without them, name all targets here.",
+    )
 
 
 class Postgres(Model):
     """How to reach PostgreSQL when Blnk's own DSN is not the way; ``password`` replaces the DSN's."""
 
-    dsn: SecretStr | None = None
-    user: str | None = None
-    password: SecretStr | None = None
-    replicas: Secrets = ()
+    dsn: SecretStr | None = Field(
+        default=None, description="Connection string, as URL or as `key=value`. Default: Blnk's `data_source.dns`."
+    )
+    user: str | None = Field(default=None, description="Role to log in with, in place of the connection string's.")
+    password: SecretStr | None = Field(default=None, description="Its password, in place of the connection string's.")
+    replicas: Secrets = Field(
+        default=(),
+        description="Connection strings of standbys, which are watched as the primary is but for Blnk's tables.",
+    )
 
 
 class Redis(Model):
     """How to reach Redis when Blnk's own DSN is not the way; ``username`` and ``password`` replace the DSN's."""
 
-    dsn: SecretStr | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    ca_file: str | None = None
-    tls_verify: bool | None = None
+    dsn: SecretStr | None = Field(
+        default=None, description="Address, as `host:port` or URL. Default: Blnk's `redis.dns`."
+    )
+    username: str | None = Field(default=None, description="User of an ACL, in place of the address's.")
+    password: SecretStr | None = Field(default=None, description="Its password, in place of the address's.")
+    ca_file: str | None = Field(
+        default=None, description="Certificates that Redis' own is checked with. Default: those of the machine."
+    )
+    tls_verify: bool | None = Field(
+        default=None,
+        description="Whether Redis' certificate is checked. Default: not if Blnk's `skip_tls_verify` says so.",
+    )
 
 
 class Host(Model):
     """Which file systems to watch, and where the host's root is mounted when we run in a container."""
 
-    root: Annotated[str, AfterValidator(absolute)] = "/"
-    paths: Paths = ("/",)
+    root: Annotated[str, AfterValidator(absolute)] = Field(
+        default="/", description="Where the host's root directory is; a container has it mounted somewhere, as `/host`."
+    )
+    paths: Paths = Field(
+        default=("/",),
+        description="Directories of the host whose file systems are watched: those of PostgreSQL and Redis, too.",
+    )
 
 
 class Ledger(Model):
     """How Blnk's rows are followed: the zone of its clocks, and how much of history and of currencies is remembered."""
 
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    history_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
-    history_rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 1_000_000
-    open_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
-    currencies: Annotated[int, Field(ge=1, le=200)] = 30
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC",
+        description="Time zone of Blnk's processes, in which releases before 0.15.0 write when a transaction was created.",
+    )
+    history_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = Field(
+        default=30.0,
+        description="How far back older rows are looked through, once, for transactions that are still open.",
+    )
+    history_rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = Field(
+        default=1_000_000, description="How many older ids are looked through for them at most."
+    )
+    open_rows: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=50_000,
+        description="How many open transactions of each status are remembered; beyond it the count is a lower bound.",
+    )
+    currencies: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=30, description="How many currencies have series of their own; further ones are told as `other`."
+    )
 
 
 class Books(Model):
     """How often all balances are summed up, how long that may take, and whether the sums mean anything."""
 
-    interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 900.0
-    timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 30.0
-    trial_balance: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
+    interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = Field(
+        default=900.0, description="How long a sum is served again before all balances are scanned anew."
+    )
+    timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = Field(
+        default=30.0, description="How long PostgreSQL may take for the scan."
+    )
+    trial_balance: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = Field(
+        default="auto",
+        description="Whether the sums of currencies, which are 0 in double entry, are told. With `auto` only where no row can be "
+        "from before Blnk 0.15.0, whose exchange rates left sums open.",
+    )
 
 
 class Collectors(Model):
@@ -129,22 +161,48 @@ class Collectors(Model):
 class Limits(Model):
     """The bounds that keep the exporter harmless and its page small."""
 
-    scrape_timeout_seconds: Seconds = 9.5
-    scrape_timeout_margin_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.5
-    health_timeout_seconds: Seconds = 5.0
-    statement_timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5.0
-    slow_interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 60.0
-    response_bytes: Annotated[int, Field(ge=64, le=16_777_216)] = 65_536
-    queues: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    series_per_metric: Annotated[int, Field(ge=10, le=100_000)] = 2000
-    requests: Annotated[int, Field(ge=1, le=1000)] = 40
+    scrape_timeout_seconds: Seconds = Field(
+        default=9.5, description="How long a scrape may take at most; less where Prometheus grants less."
+    )
+    scrape_timeout_margin_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = Field(
+        default=0.5,
+        description="How much earlier than Prometheus gives up a scrape ends, so that the page still arrives.",
+    )
+    health_timeout_seconds: Seconds = Field(
+        default=5.0, description="How long one of Blnk's servers or workers may take for its health answer."
+    )
+    statement_timeout_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = Field(
+        default=5.0,
+        description="How long PostgreSQL may take for one statement, no longer than a scrape; the books have a limit of their own.",
+    )
+    slow_interval_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = Field(
+        default=60.0,
+        description="How long a reading of the slow collectors `tables`, `statements` and `catalog` is served again.",
+    )
+    response_bytes: Annotated[int, Field(ge=64, le=16_777_216)] = Field(
+        default=65_536, description="How much of a health answer is read."
+    )
+    queues: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1000, description="How many queues are read; expected ones first."
+    )
+    series_per_metric: Annotated[int, Field(ge=10, le=100_000)] = Field(
+        default=2000, description="How many series a metric may have on the page; what is beyond is left out, and told."
+    )
+    requests: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=40, description="How many scrapes may be under way at once; more are turned away with 503."
+    )
 
 
 class Web(Model):
     """The exporter's own endpoint."""
 
-    listen_address: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:10501"
-    telemetry_path: Annotated[str, AfterValidator(route)] = "/metrics"
+    listen_address: Annotated[str, AfterValidator(_listen)] = Field(
+        default="127.0.0.1:10501",
+        description="Interface and port: `host:port`, `[::1]:port`, or `:port` for every interface. A change takes a restart.",
+    )
+    telemetry_path: Annotated[str, AfterValidator(route)] = Field(
+        default="/metrics", description="Path of the page for Prometheus. A change takes a restart."
+    )
 
     @property
     def host(self) -> str:
@@ -160,16 +218,26 @@ class Web(Model):
 class Log(Model):
     """How the exporter speaks of itself, on standard error."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
-    format: Annotated[Literal["logfmt", "json"], BeforeValidator(_lower)] = "logfmt"
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="What is below it is not logged. A change takes a restart."
+    )
+    format: Annotated[Literal["logfmt", "json"], BeforeValidator(_lower)] = Field(
+        default="logfmt", description="How a line is written. A change takes a restart."
+    )
 
 
 class Own(Model):
     """All of exporter.yml, which BLNK_EXPORTER_* and flags override key by key."""
 
     blnk: BlnkFile = BlnkFile()
-    servers: HttpUrls | None = None
-    workers: HttpUrls | None = None
+    servers: HttpUrls | None = Field(
+        default=None,
+        description="Addresses of Blnk's API servers, `http://host:port` each. Default: Blnk's port on this machine.",
+    )
+    workers: HttpUrls | None = Field(
+        default=None,
+        description="Addresses of Blnk's workers with their monitoring port. Default: Blnk's port on this machine.",
+    )
     postgres: Postgres = Postgres()
     redis: Redis = Redis()
     host: Host = Host()
@@ -179,82 +247,11 @@ class Own(Model):
     limits: Limits = Limits()
     web: Web = Web()
     log: Log = Log()
-
-
-class Blnk(Model):
-    """What blnk.json and BLNK_* say of the deployment, with Blnk's defaults filled in; None when neither exists.
-
-    The values are those that Blnk works with, after its own corrections: a duration that it multiplied is here as
-    it became. A feature that the release does not have is off, a limit that it does not have is 0.
-    """
-
-    version: str = "0.15.2"
-    project_name: str = "Blnk Server"
-    server_port: str
-    monitoring_port: str
-    data_source_dns: SecretStr | None
-    redis_dns: SecretStr | None
-    redis_skip_tls_verify: bool = False
-    redis_pool_size: int = 100
-    redis_min_idle_conns: int = 20
-    secure: bool = False
-    secret_key: SecretStr | None = None
-    metrics_bearer_token: SecretStr | None = None
-    tokenization_secret: SecretStr | None = None
-    ssl: bool = False
-    cert_storage_path: str | None = None
-    max_request_body_megabytes: int = 5
-    max_upload_megabytes: int = 256
-    upload_whitelist: str | None = None
-    database_max_open_conns: int = 50
-    database_max_idle_conns: int = 25
-    database_conn_max_lifetime_seconds: float = 1800
-    database_conn_max_idle_seconds: float = 300
-    typesense_dns: SecretStr | None = None
-    typesense_key: SecretStr | None = None
-    slack_webhook_url: SecretStr | None = None
-    webhook_url: SecretStr | None = None
-    rate_limit_configured: bool = False
-    rate_limit_requests_per_second: float = 5_000_000
-    rate_limit_burst: int = 10_000_000
-    rate_limit_cleanup_seconds: int = 10_800
-    telemetry_enabled: bool = False
-    observability_enabled: bool = False
-    monitoring_dsn: SecretStr | None = None
-    transaction_batch_size: int = 1000
-    transaction_max_queue_size: int = 1000
-    transaction_max_workers: int = 10
-    transaction_lock_duration_seconds: float = 300
-    transaction_lock_wait_timeout_seconds: float = 3
-    transaction_coalescing_enabled: bool = True
-    hash_chain_enabled: bool = False
-    hash_chain_poll_interval_seconds: float = 5
-    hash_chain_batch_size: int = 1000
-    hash_chain_trailing_delay_seconds: float = 30
-    transaction_queue: str = "new:transaction"
-    number_of_queues: int = 20
-    transaction_worker_concurrency: int = 4
-    webhook_queue: str = "new:webhook"
-    webhook_concurrency: int = 20
-    index_queue: str = "new:index"
-    inflight_expiry_queue: str = "new:inflight-expiry"
-    inflight_commit_queue: str | None = "new:inflight-commit"
-    hot_lane_enabled: bool = False
-    hot_queue: str | None = "hot_transactions"
-    hot_queue_concurrency: int = 1
-    hot_pair_ttl_seconds: float = 300
-    max_retry_attempts: int = 5
-    insufficient_fund_retries: bool = False
-    backpressure_enabled: bool = False
-    backpressure_memory_percent: float = 85
-    backpressure_max_pending_tasks: int = 0
-    backup_dir: str | None = None
-    backup_s3_bucket: str | None = None
-    backup_s3_endpoint: str | None = None
-    backup_s3_region: str | None = None
-    aws_access_key_id: SecretStr | None = None
-    aws_secret_access_key: SecretStr | None = None
-    queues: tuple[str, ...]
+    thresholds: str | None = Field(
+        default=None,
+        description="File with limits of this deployment, as for `blnk-exporter render alerts --thresholds`; the page and the "
+        "runbooks go by them. Default: those of the package.",
+    )
 
 
 class Settings(Model):

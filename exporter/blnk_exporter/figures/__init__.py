@@ -8,9 +8,10 @@ from ..quantity import duration, say
 from ..thresholds import Threshold
 from .figure import STATES, Figure, State
 from .instances import Instance, instances
-from .kinds import KINDS, Kind, Measure
+from .kind import Kind, Measure
+from .kinds import KINDS
 from .queues import QueueRow, queue_rows
-from .seen import Seen, obstacles
+from .seen import Seen, failures, few, obstacles
 
 __all__ = [
     "STALE_SECONDS",
@@ -19,6 +20,8 @@ __all__ = [
     "Instance",
     "QueueRow",
     "State",
+    "failures",
+    "few",
     "instances",
     "obstacles",
     "queue_rows",
@@ -84,6 +87,7 @@ def _figure(kind: Kind, limits: Mapping[str, Threshold], measure: Measure) -> Fi
         text=text,
         note=measure.note,
         judged=kind.judged,
+        why=limit.why if limit else kind.why,
     )
 
 

@@ -30,10 +30,11 @@ class Figure:
     text: str
     note: str = ""
     judged: str = ""
+    why: str = ""
 
     @property
     def limit_words(self) -> str:
-        """What is compared with what; empty where no number is."""
+        """What is compared with what; without a number, what is looked for."""
         if not self.limit:
-            return ""
+            return self.judged
         return f"{self.judged}: {self.limit.words}" if self.judged else self.limit.words

@@ -1,5 +1,6 @@
 """One row per queue, worst first."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ _REST = (
     "last_archived_timestamp_seconds",
 )
 _CONSUMERS = "blnk_workers_queue_consumers"
-_METRICS = frozenset([*(f"blnk_queues_{name}" for name in (*_COUNTS, *_REST)), _CONSUMERS])
+_UNLISTED = "blnk_queues_unlisted"
+_METRICS = frozenset([*(f"blnk_queues_{name}" for name in (*_COUNTS, *_REST)), _CONSUMERS, _UNLISTED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,24 @@ class QueueRow:
 
 
 def queue_rows(outcomes: Mapping[str, Outcome], limits: Mapping[str, Threshold], *, at: float) -> list[QueueRow]:
-    """All queues that were read, the worst first, then the deepest and the one that waits longest."""
+    """All queues that were read, the worst first, then the deepest, the one that fails most and the one that waits longest."""
     seen = Seen(outcomes.values(), _METRICS)
     facts = {name: seen.by(f"blnk_queues_{name}", "queue") for name in (*_COUNTS, *_REST)}
     consumers = seen.by(_CONSUMERS, "queue")
-    names = dict.fromkeys(name for found in (*facts.values(), consumers) for name in found)
+    # Where all queues that were ever used are listed, one that only its consumers know has nothing to tell.
+    told = {name: count for name, count in consumers.items() if not count or seen.only(_UNLISTED) != 0}
+    names = dict.fromkeys(name for found in (*facts.values(), told) for name in found)
     rows = [
         _row(name, {fact: found.get(name) for fact, found in facts.items()}, consumers.get(name), limits, at)
         for name in names
     ]
-    return sorted(
-        rows, key=lambda row: (STATES.index(row.state), -(row.pending or 0), -(row.oldest_seconds or 0), row.name)
-    )
+    return sorted(rows, key=_order)
+
+
+def _order(row: QueueRow) -> tuple[object, ...]:
+    # Queue 2 before queue 10.
+    name = tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", row.name))
+    return STATES.index(row.state), -(row.pending or 0), -(row.retry or 0), -(row.oldest_seconds or 0), name
 
 
 def _row(

@@ -1,6 +1,6 @@
 """The samples of the last scrape by metric, and the words of what stood in their way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..collector import Outcome
 
@@ -39,7 +39,17 @@ class Seen:
         )
 
 
+def failures(outcome: Outcome) -> list[str]:
+    """What could not be read at all, in words, each with its source."""
+    return [f"{result.address}: {result.failure}" for result in outcome.results if result.failure]
+
+
 def obstacles(outcome: Outcome) -> list[str]:
     """Failures and gaps in words, each with its source or its fact."""
-    failures = [f"{result.address}: {result.failure}" for result in outcome.results if result.failure]
-    return [*failures, *(f"no {gap.fact}: {gap.detail or gap.reason}" for gap in outcome.gaps)]
+    return [*failures(outcome), *(f"no {gap.fact}: {gap.detail or gap.reason}" for gap in outcome.gaps)]
+
+
+def few(names: Sequence[str]) -> str:
+    """Some of them, and how many more there are."""
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

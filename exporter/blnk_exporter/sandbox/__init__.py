@@ -5,6 +5,7 @@ children of this process, listen on free ports of loopback behind random passwor
 """
 
 from .failure import SandboxError, ServerError
+from .monitoring import Alert, Delivery, Monitoring, alerted, programs, watching
 from .postgres import PostgresServer
 from .run import running
 from .scenarios import SCENARIOS, Scenario
@@ -13,11 +14,17 @@ from .valkey import ValkeyServer
 
 __all__ = [
     "SCENARIOS",
+    "Alert",
+    "Delivery",
+    "Monitoring",
     "PostgresServer",
     "Sandbox",
     "SandboxError",
     "Scenario",
     "ServerError",
     "ValkeyServer",
+    "alerted",
+    "programs",
     "running",
+    "watching",
 ]

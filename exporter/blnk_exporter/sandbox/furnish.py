@@ -15,11 +15,11 @@ _RECONCILED_SECONDS = 5 * 3600
 
 
 async def api_keys(connection: Connection) -> None:
-    """Write a key in use, one that expires soon, one that was never used, one that was revoked."""
+    """Write a key in use, one that has some weeks left, one that was never used, one that was revoked."""
     now = datetime.now(UTC)
     keys = (
         ("backend", now - 90 * _DAY, now + _YEAR, now, None),
-        ("reporting", now - 360 * _DAY, now + 5 * _DAY, now - timedelta(minutes=10), None),
+        ("reporting", now - 360 * _DAY, now + 45 * _DAY, now - timedelta(minutes=10), None),
         ("spare", now - 30 * _DAY, now + _YEAR, _NEVER, None),
         ("contractor", now - 200 * _DAY, now + 165 * _DAY, now - 40 * _DAY, now - 39 * _DAY),
     )

@@ -18,7 +18,7 @@ STUCK_SCHEDULES = 10
 HOLD_SECONDS = 3 * 86_400
 MISMATCHED_CENTS = 12_345
 UNBALANCED_CENTS = 50_000
-DELETION_SECONDS = 60
+DELETION_SECONDS = 20
 CUT_ROWS = 3
 FAILED_ENTRIES = 12
 PENDING_ENTRIES = 8
@@ -33,7 +33,7 @@ VALUES ($1, 'stripe', 'credit', $2, $3, $4, $5, $6)
 
 
 class Intruder:
-    """A part of the workload that deletes the newest applied row every minute."""
+    """A part of the workload that deletes the newest applied row every twenty seconds."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool

@@ -68,7 +68,7 @@ async def tasks_lost(stage: Stage) -> None:
     """Take the content of waiting tasks away, as eviction does, and leave taken ones that nobody works on."""
     now = time.time()
     stage.workload.slow_down(_SLOW_SECONDS)  # else the lost ones would soon have left the queue's head
-    jobs = await _queue_up(stage, now - DOWN_SECONDS, now, queues=1, depth=2 * LOST_TASKS)
+    jobs = await _queue_up(stage, now - DOWN_SECONDS, now, queues=2, depth=2 * LOST_TASKS)
     queue = prefix(jobs[0].task.queue)
     for lost in await cast("Any", stage.redis.lrange(f"{queue}pending", -LOST_TASKS, -1)):
         await stage.redis.delete(f"{queue}t:{lost.decode()}")

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..service import Service
-from . import health, metrics, status
+from . import health, metrics, runbook, status
 from .keys import SERVICE
 from .style import POLICY
 
@@ -19,6 +19,8 @@ def build(service: Service) -> web.Application:
     app[metrics.GATE] = metrics.Gate()
     app.router.add_get(path, metrics.page, allow_head=False)
     app.router.add_get("/", status.page, allow_head=False)
+    app.router.add_get("/runbooks/", runbook.index)
+    app.router.add_get("/runbooks/{name}", runbook.page)
     app.router.add_get("/-/healthy", health.healthy)
     app.router.add_get("/-/ready", health.ready)
     app.on_response_prepare.append(_harden)

@@ -1,16 +1,17 @@
 """The whole state in one sentence, and what it is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..collector import Outcome
-from ..figures import STATES, Figure, State, obstacles
+from ..figures import STATES, Figure, State, failures, few
 from ..history import SLOT_SECONDS
 from ..quantity import duration
 from .view import View
 
-# A sentence names so many figures; more are counted.
+# More facts than these are counted; a longer reason is cut off, and all of it is where the anchor leads.
 _NAMED_MAX = 3
+_REASON_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,18 @@ class Matter:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """``sentence`` for the page, ``title`` for its tab, ``matters`` worst first, and what is unknown besides."""
+    """``sentence`` for the page, ``title`` for its tab, ``matters`` worst first.
+
+    ``unknown`` counts and names what is not known where the sentence has not said it; ``without`` has the reasons why
+    collectors lack facts.
+    """
 
     state: State
     sentence: str
     title: str
     matters: tuple[Matter, ...] = ()
     unknown: str = ""
+    without: tuple[Matter, ...] = ()
 
 
 def sum_up(view: View) -> Headline:
@@ -43,31 +49,67 @@ def sum_up(view: View) -> Headline:
         age = duration(view.at - view.scraped_at)
         return Headline("unknown", f"Nobody scrapes: what follows is {age} old.", f"Nothing known for {age}")
     matters = tuple(sorted(_matters(view), key=lambda matter: STATES.index(matter.state)))
-    unknown = [figure.title for figure in view.figures if figure.state == "unknown"]
-    which = f": {', '.join(unknown)}" if len(unknown) <= _NAMED_MAX else ""
-    rest = f"{_count(len(unknown), 'figure')} unknown{which}." if unknown else ""
+    gaps = _gaps(view)
+    figures = [figure.title for figure in view.figures if figure.state == "unknown"]
+    unread = [name for name, enabled in view.enabled.items() if enabled and name not in view.outcomes]
+    facts = sum(map(len, gaps.values()))
+    told = (
+        _counted(len(figures), "figure", "unknown", few(figures)),
+        _counted(facts, "fact", "missing", _facts(gaps, facts)),
+        _counted(len(unread), "collector", "not read yet", few(unread)),
+    )
+    rest = " ".join(filter(None, told))
+    without = tuple(Matter("unknown", name, _without(found), "collectors") for name, found in gaps.items())
     if matters:
         names = [matter.title for matter in matters]
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         need = "thing needs" if len(matters) == 1 else "things need"
         levels = [(sum(matter.state == level for matter in matters), level) for level in STATES[:2]]
         title = ", ".join(f"{count} {level}" for count, level in levels if count)
-        return Headline(matters[0].state, f"{len(matters)} {need} attention: {listed}.", title, matters, rest)
-    if unknown:
-        return Headline("unknown", f"Nothing over a limit. {rest}", f"{len(unknown)} unknown")
+        sentence = f"{len(matters)} {need} attention: {listed}."
+        return Headline(matters[0].state, sentence, title, matters, rest, without)
+    if rest:
+        title = f"{len(figures) + facts + len(unread)} unknown"
+        return Headline("unknown", f"Nothing over a limit. {rest}", title, without=without)
     return Headline("ok", "Nothing over a limit, nothing unknown.", "OK")
+
+
+def _gaps(view: View) -> dict[str, dict[str, str]]:
+    """By collector the facts that its sources would not give, and why."""
+    found = {
+        name: {gap.fact.replace("_", " "): gap.detail or gap.reason for gap in view.outcomes[name].gaps}
+        for name in view.enabled
+        if name in view.outcomes
+    }
+    return {name: gaps for name, gaps in found.items() if gaps}
+
+
+def _counted(number: int, what: str, how: str, which: str) -> str:
+    return f"{_count(number, what)} {how}: {which}." if number else ""
+
+
+def _facts(gaps: Mapping[str, Mapping[str, str]], count: int) -> str:
+    """Which, or of whom where there are many."""
+    if count <= _NAMED_MAX:
+        return ", ".join(f"{name} {fact}" for name, facts in gaps.items() for fact in facts)
+    return ", ".join(f"{len(facts)} of {name}" for name, facts in gaps.items())
+
+
+def _without(gaps: Mapping[str, str]) -> str:
+    reason = next(iter(gaps.values()))
+    short = reason if len(reason) <= _REASON_LENGTH else f"{reason[:_REASON_LENGTH]}…"
+    return f"does not know {few([*gaps])}: {short}"
 
 
 def _matters(view: View) -> Iterator[Matter]:
     for figure in view.figures:
         if figure.state in {"critical", "warning"}:
-            why = figure.limit.why if figure.limit else ""
-            yield Matter(figure.state, figure.title, _words(figure, view), figure.name, why)
+            yield Matter(figure.state, figure.title, _words(figure, view), figure.name, figure.why)
     # What is down is told above; who asked it in vain need not be told as well.
     down = {instance.address for instance in view.instances if instance.state != "ok"}
     failed = [name for name, outcome in view.outcomes.items() if _fails(outcome, besides=down)]
     if failed:
-        words = "; ".join(dict.fromkeys(words for name in failed for words in obstacles(view.outcomes[name])))
+        words = "; ".join(dict.fromkeys(words for name in failed for words in failures(view.outcomes[name])))
         yield Matter(
             "warning", f"{_count(len(failed), 'collector')} failed", f"{', '.join(failed)}: {words}", "collectors"
         )

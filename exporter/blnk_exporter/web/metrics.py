@@ -45,8 +45,8 @@ async def page(request: web.Request) -> web.Response:
         budget = budget_seconds(request.headers.get(_TIMEOUT_HEADER), limits)
         snapshot = await service.scrape(
             budget_seconds=budget,
-            collect=request.query.getall("collect[]", []),
-            exclude=request.query.getall("exclude[]", []),
+            collect=_named(request, "collect"),
+            exclude=_named(request, "exclude"),
         )
         how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
         packed = exposition.accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
@@ -60,6 +60,11 @@ async def page(request: web.Request) -> web.Response:
     # As a header, since aiohttp's content_type= refuses parameters.
     encoding = {"Content-Encoding": "gzip"} if packed else {}
     return web.Response(body=body, headers={"Content-Type": how.content_type, **encoding})
+
+
+def _named(request: web.Request, name: str) -> list[str]:
+    """Also for who forgets the brackets, who would be given everything."""
+    return [*request.query.getall(f"{name}[]", []), *request.query.getall(name, [])]
 
 
 def _body(samples: Iterable[Sample], how: exposition.Format, series_limit: int, *, packed: bool) -> bytes:

@@ -37,8 +37,14 @@ def headline(head: Headline, view: View) -> Html:
         hint = tag("p", "Each request for ", link, " is a scrape. Does Prometheus still reach this exporter?")
     title = tag("h1", head.sentence, id="headline")
     listed = tag("ul", *map(_matter, head.matters)) if head.matters else None
-    unknown = tag("p", head.unknown) if head.unknown else None
+    unknown = _unknown(head) if head.without else tag("p", head.unknown) if head.unknown else None
     return tag("section", title, hint, listed, unknown, class_=f"headline {head.state}", aria_labelledby="headline")
+
+
+def _unknown(head: Headline) -> Html:
+    """Folded where there is trouble to look at first."""
+    why = tag("summary", head.unknown or "What is missing, and why")
+    return tag("details", why, tag("ul", *map(_matter, head.without)), open=None if head.matters else "")
 
 
 def _matter(matter: Matter) -> Html:
@@ -78,7 +84,7 @@ def _about(view: View) -> Html:
     for figure in view.figures:
         link = tag("a", figure.collector, href=f"{view.metrics_path}?collect[]={figure.collector}")
         names = [tag("code", f"{name} ") for name in figure.metrics]
-        limit, why = (figure.limit_words, figure.limit.why) if figure.limit else ("each is up", "")
+        limit, why = figure.limit_words, figure.why
         cells = (cell(*names), cell(link), cell(limit), cell(why))
         rows.append(tag("tr", tag("th", figure.title, scope="row"), *cells, id=f"about-{figure.name}"))
     heads = ("Figure", "Metrics", "Collector", "Limit", "Why")
@@ -180,10 +186,10 @@ def changes(view: View) -> Html:
     kept = f"The last {FAILURES_KEPT} failures and {RECOVERIES_KEPT} recoveries since the exporter started are kept."
     items = [_change(change, view) for change in view.changes]
     if not items:
-        return _section("changes", "Recent changes", _quiet("None."), _quiet(kept))
+        return _section("changes", "Failures and recoveries", _quiet("None."), _quiet(kept))
     first, rest = items[:_CHANGES_SHOWN], items[_CHANGES_SHOWN:]
     folded = tag("details", tag("summary", f"{len(rest)} further changes"), tag("ul", *rest)) if rest else None
-    return _section("changes", "Recent changes", tag("ul", *first), folded, _quiet(kept))
+    return _section("changes", "Failures and recoveries", tag("ul", *first), folded, _quiet(kept))
 
 
 def _change(change: Change, view: View) -> Html:

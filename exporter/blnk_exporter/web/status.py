@@ -7,9 +7,9 @@ from aiohttp import web
 from .. import __version__
 from ..figures import State
 from . import headline, sections
-from .html import Html, join, tag
+from .document import document
+from .html import Html, tag
 from .keys import SERVICE
-from .style import STYLE
 from .view import View, gather
 
 REFRESH_SECONDS = 15
@@ -28,15 +28,7 @@ def render(view: View, *, refresh: bool = True) -> str:
     """The whole document."""
     head = headline.sum_up(view)
     meta = tag("meta", http_equiv="refresh", content=str(REFRESH_SECONDS)) if refresh else None
-    parts = (
-        tag("meta", charset="utf-8"),
-        tag("title", f"{head.title} \u2013 Blnk"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="icon", href=_icon(head.state)),
-        meta,
-        tag("style", Html(STYLE)),
-    )
+    icon = tag("link", rel="icon", href=_icon(head.state))
     main = tag(
         "main",
         sections.headline(head, view),
@@ -46,9 +38,8 @@ def render(view: View, *, refresh: bool = True) -> str:
         sections.collectors(view),
         id="main",
     )
-    skip = tag("a", "Skip to the state", href="#main", class_="skip")
-    body = tag("body", skip, _header(view, refresh=refresh), main, _footer(view))
-    return join(Html("<!doctype html>"), tag("html", tag("head", *parts), body, lang="en"), Html("\n"))
+    body = (_header(view, refresh=refresh), main, _footer(view))
+    return document(f"{head.title} \u2013 Blnk", *body, head=(icon, meta))
 
 
 def _header(view: View, *, refresh: bool) -> Html:
@@ -62,7 +53,12 @@ def _header(view: View, *, refresh: bool) -> Html:
 
 
 def _footer(view: View) -> Html:
-    links = ((view.metrics_path, "Metrics"), ("/-/healthy", "healthy"), ("/-/ready", "ready"))
+    links = (
+        (view.metrics_path, "Metrics"),
+        ("/runbooks/", "Runbooks"),
+        ("/-/healthy", "healthy"),
+        ("/-/ready", "ready"),
+    )
     items = [tag("li", tag("a", words, href=path)) for path, words in links]
     about = tag("p", f"blnk-exporter {__version__}. Times are UTC. Lines show the last 30 min.")
     return tag("footer", tag("nav", tag("ul", *items), aria_label="Other pages"), about)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .. import thresholds
 from ..collector import Outcome
 from ..collectors import SLOW
 from ..figures import STALE_SECONDS, Figure, Instance, QueueRow, instances, queue_rows, take
@@ -43,7 +42,7 @@ class View:
 def gather(service: Service, *, clock: float | None = None) -> View:
     """Out of memory alone: nothing is read for it."""
     at = time.time() if clock is None else clock
-    scraper, memory, limits = service.scraper, service.memory, thresholds.load()
+    scraper, memory, limits = service.scraper, service.memory, service.limits
     outcomes = dict(scraper.outcomes)
     own = service.settings.own
     intervals = dict.fromkeys(SLOW, own.limits.slow_interval_seconds) | {"books": own.books.interval_seconds}

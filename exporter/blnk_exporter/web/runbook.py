@@ -1,0 +1,54 @@
+"""GET /runbooks/…: what to do about an alert, where a closed network has no other page for it."""
+
+from aiohttp import web
+
+from ..render import runbooks
+from ..render.fill import Site
+from ..render.rules import templates
+from .document import document
+from .html import Html, join, tag
+from .keys import SERVICE
+
+
+async def index(_: web.Request) -> web.Response:
+    """Every alert, by what it is about."""
+    parts: list[Html] = [tag("h1", "Runbooks")]
+    for template in templates():
+        items = [
+            tag("li", tag("a", alert.alert, href=f"/runbooks/{alert.alert}"), f": {alert.summary}")
+            for alert in template.alerts
+        ]
+        if items:
+            parts += [tag("h2", template.name), tag("ul", *items)]
+    return _answer("Runbooks", join(*parts))
+
+
+async def page(request: web.Request) -> web.Response:
+    """One runbook, with the limits that this exporter goes by; a name that is no alert's is 404."""
+    name = request.match_info["name"]
+    alert = runbooks.alerts().get(name)
+    if alert is None:
+        lost = tag("p", "No alert has this name. ", tag("a", "All runbooks", href="/runbooks/"))
+        return _answer("No such runbook", lost, status=404)
+    text = runbooks.render(alert, Site(limits=request.app[SERVICE].limits), suffix="")
+    return _answer(alert.alert, _markup(text))
+
+
+def _markup(text: str) -> Html:
+    # Only here: what most exporters are never asked for needs no memory.
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
+    return Html(MarkdownIt("commonmark", {"html": False}).render(text))
+
+
+def _answer(title: str, content: Html, *, status: int = 200) -> web.Response:
+    links = (("/", "State"), ("/runbooks/", "All runbooks"))
+    nav = tag(
+        "nav", tag("ul", *(tag("li", tag("a", words, href=path)) for path, words in links)), aria_label="Other pages"
+    )
+    body = (
+        tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"), nav),
+        tag("main", content, id="main"),
+    )
+    text = document(f"{title} \u2013 Blnk", *body, class_="runbook")
+    return web.Response(status=status, text=text, content_type="text/html")

@@ -1,0 +1,32 @@
+"""The exporter itself, and the way from Prometheus to people."""
+
+from ..story import LIMITS, Case
+
+AGE = LIMITS["exporter.reading_age"].warning or 0
+
+CASES = {
+    "BlnkExporterDown": Case(quiet={"up": 1}, loud={"up": 0}),
+    "BlnkExporterAbsent": Case(quiet={"up": 1}, loud={"up": None}, seconds=1200),
+    "BlnkExporterCollectorFailing": Case(
+        quiet={'blnk_exporter_collector_success{collector="redis"}': 1},
+        loud={'blnk_exporter_collector_success{collector="redis"}': 0},
+    ),
+    "BlnkExporterFactMissing": Case(
+        quiet={'blnk_exporter_fact_missing{collector="redis",fact="slowlog",reason="refused"}': None},
+        loud={'blnk_exporter_fact_missing{collector="redis",fact="slowlog",reason="refused"}': 1},
+    ),
+    "BlnkExporterDataStale": Case(
+        quiet={
+            'blnk_exporter_collector_reading_age_seconds{collector="tables"}': AGE,
+            'blnk_exporter_collector_reading_age_seconds{collector="books"}': 100 * AGE,
+        },
+        loud={'blnk_exporter_collector_reading_age_seconds{collector="tables"}': AGE + 1},
+    ),
+    "BlnkExporterReloadFailed": Case(
+        quiet={"blnk_exporter_config_last_reload_successful": 1},
+        loud={"blnk_exporter_config_last_reload_successful": 0},
+    ),
+    "BlnkExporterSeriesDropped": Case(
+        quiet={'blnk_exporter_series_dropped{metric="m"}': None}, loud={'blnk_exporter_series_dropped{metric="m"}': 1}
+    ),
+}

@@ -1,0 +1,171 @@
+"""`render alerts` as an operator uses it: own limits, own folder, one clear sentence for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from blnk_exporter import thresholds
+from blnk_exporter.cli import cli
+from blnk_exporter.render import alerts, fill
+
+RULES = "queues.rules.yml"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["render", "alerts", *arguments], catch_exceptions=False)
+    return done.exit_code, done.output
+
+
+def tree(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_the_same_site_gives_the_same_files(tmp_path: Path) -> None:
+    """Two machines, one commit: no difference; and what is written is what is checked."""
+    assert run("--output", str(tmp_path / "a")) == (0, "")
+    assert tree(tmp_path / "a") == alerts.render(fill.Site())
+    assert run("--output", str(tmp_path / "a"), "--check") == (0, "")
+
+
+def test_one_limit_changes_rules_and_runbooks(tmp_path: Path) -> None:
+    """Nothing else does."""
+    run("--output", str(tmp_path / "a"))
+    assert run("--output", str(tmp_path / "b"), "--set", "queues.depth.warning=5000") == (0, "")
+    before, after = tree(tmp_path / "a"), tree(tmp_path / "b")
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] != after[name]} == {RULES, "runbooks/BlnkQueuesBacklog.md"}
+    assert "blnk_queues_pending_tasks > 5000" in after[RULES]
+    assert "warning over 5,000\u00a0tasks" in after["runbooks/BlnkQueuesBacklog.md"]
+
+
+def test_a_file_of_limits_is_taken_and_a_flag_goes_over_it(tmp_path: Path) -> None:
+    """With and without units."""
+    mine = tmp_path / "mine.yml"
+    mine.write_text(
+        "queues.oldest_pending: {warning: 2m, critical: 600}\nqueues.failing: {unit: ratio, warning: 30%}\n"
+    )
+    code, said = run("--output", str(tmp_path), "--thresholds", str(mine), "--set", "queues.oldest_pending.warning=90s")
+    assert (code, said) == (0, "")
+    found = yaml.safe_load((tmp_path / RULES).read_text())["groups"][0]["rules"]
+    expressions = {(rule["alert"], rule["labels"]["severity"]): rule["expr"] for rule in found if "alert" in rule}
+    assert expressions["BlnkQueuesWaiting", "warning"].endswith("> 90")
+    assert expressions["BlnkQueuesWaiting", "critical"].endswith("> 600")
+    assert "> 0.3\n" in expressions["BlnkQueuesFailing", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("queues.dept.warning=1", "--set: queues.dept: is no limit; did you mean queues.depth?"),
+        ("nothing.like.it=1", "--set: nothing.like: is no limit"),
+        ("queues.depth.warning", "--set queues.depth.warning: is not of the form queues.depth.warning=5000"),
+        ("queues.depth.critical=1", "--set: queues.depth: has warning, but no critical"),
+        ("queues.depth.warning=many", "--set: queues.depth: warning 'many' is no number of tasks"),
+        ("queues.depth.warning=5m", "--set: queues.depth: warning '5m' is not in tasks; without a unit, or with tasks"),
+        ("queues.depth.warning=-1", "--set: queues.depth: warning -1 is less than nothing"),
+        ("queues.depth.warning=nan", "--set: queues.depth: warning 'nan' is no number of tasks"),
+        (
+            "host.disk.warning=80",
+            "--set: host.disk: warning 80 is more than all: a ratio is 0 to 1, or a percentage such as 80%",
+        ),
+        ("host.disk.warning=95%", "--set: host.disk: critical 90\u00a0% must lie above warning 95\u00a0%"),
+        ("queues.oldest_pending.critical=1m", "critical 60\u00a0s must lie above warning 60\u00a0s"),
+    ],
+)
+def test_a_faulty_flag_is_told_and_changes_nothing(tmp_path: Path, assignment: str, sentence: str) -> None:
+    """One sentence that says what and where."""
+    code, said = run("--output", str(tmp_path / "out"), "--set", assignment)
+    assert code == 1
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("queues.depth: 5000\n", "queues.depth: is no table of warning and critical"),
+        ("queues.depth: {unit: seconds, warning: 5}\n", "queues.depth: is counted in tasks, not in seconds"),
+        ("queues.depth: {warning: [1]}\n", "queues.depth: warning is no number"),
+        ("queues.depth: {warning: yes}\n", "queues.depth: warning is no number"),
+        ("- 1\n", "must hold keys and their values"),
+        ("queues.depth: {warning: 1\n", "line 2, column 1: is no YAML"),
+    ],
+)
+def test_a_faulty_file_is_told_with_its_name(tmp_path: Path, content: str, sentence: str) -> None:
+    """Every fault of it, and nothing is written."""
+    mine = tmp_path / "mine.yml"
+    mine.write_text(content)
+    code, said = run("--output", str(tmp_path / "out"), "--thresholds", str(mine))
+    assert code == 1
+    assert f"Error: {mine}: " in said
+    assert sentence in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_names_what_is_edited_missing_or_left_over(tmp_path: Path) -> None:
+    """And writes nothing; what is not ours in the folder is no matter."""
+    run("--output", str(tmp_path))
+    (tmp_path / RULES).write_text("edited")
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "runbooks/BlnkOld.md").write_text("of an alert that is no more")
+    (tmp_path / "mine.txt").write_text("mine")
+    before = tree(tmp_path)
+    code, said = run("--output", str(tmp_path), "--check")
+    assert code == 1
+    assert sorted(said.splitlines()) == [
+        f"{tmp_path / 'README.md'} is missing",
+        f"{tmp_path / RULES} is not what would be rendered",
+        f"{tmp_path / 'runbooks/BlnkOld.md'} belongs to nothing that is rendered",
+    ]
+    assert tree(tmp_path) == before
+    assert run("--output", str(tmp_path)) == (0, "")
+    assert run("--output", str(tmp_path), "--check") == (0, "")
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    """A file where a folder should be, and one name that is taken."""
+    (tmp_path / "file").write_text("")
+    code, said = run("--output", str(tmp_path / "file/alerts"))
+    assert code == 1
+    assert said.startswith("Error: cannot write ")
+    (tmp_path / "out" / RULES).mkdir(parents=True)
+    code, said = run("--output", str(tmp_path / "out"))
+    assert (code, said) == (1, f"Error: cannot write {tmp_path / 'out' / RULES}: is a directory\n")
+    assert tree(tmp_path / "out") == {}
+
+
+def test_limits_are_the_ones_that_the_page_has() -> None:
+    """There is one file of them."""
+    assert fill.Site().limits is thresholds.load()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@{queues.depth}",
+        "@{queues.depth.critical}",
+        "@{nope.x.warning}",
+        "@{queues.depth.warning",
+        "@{queues.depth.warning|word}",
+    ],
+)
+def test_a_placeholder_that_stands_for_nothing_is_a_defect(text: str) -> None:
+    """It never reaches a rule."""
+    with pytest.raises(ValueError, match=r"nothing|placeholder"):
+        fill.fill(text, fill.Site())
+
+
+def test_the_exporter_goes_by_the_same_file(tmp_path: Path) -> None:
+    """Its page and its runbooks say what the rules say; a faulty one is a fault of the configuration."""
+    (tmp_path / "mine.yml").write_text("queues.depth: {warning: 7}\n")
+    (tmp_path / "exporter.yml").write_text(f"servers: [http://127.0.0.1:1]\nthresholds: {tmp_path / 'mine.yml'}\n")
+    check = ["check-config", "--config.file", str(tmp_path / "exporter.yml")]
+    assert CliRunner().invoke(cli, check).exit_code == 0
+    (tmp_path / "mine.yml").write_text("queues.dept: {warning: 7}\n")
+    done = CliRunner().invoke(cli, check)
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'mine.yml'}: queues.dept: is no limit; did you mean queues.depth?" in done.output

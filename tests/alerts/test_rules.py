@@ -1,0 +1,154 @@
+"""Every alert, by Prometheus' own word: it fires just over its limit, is silent just under it, and clears."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from blnk_exporter import collectors
+from blnk_exporter.metric import Metric
+from blnk_exporter.render import alerts, fill, rules, runbooks
+from blnk_exporter.render.catalogue import OWN
+
+from .cases import CASES
+from .native import NATIVE
+from .story import LIMITS, found, told
+
+TEMPLATES = {template.name: template for template in rules.templates()}
+ALERTS = {alert.alert: alert for template in rules.templates() for alert in template.alerts}
+PACKAGE = Path(rules.__file__).parent
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
+
+
+def promtool(*arguments: str) -> str:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    for name, text in alerts.render(fill.Site()).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_every_alert_has_its_cases() -> None:
+    """Each severity of each alert fires in a test, and no test is for an alert that is no more."""
+    wanted = {(alert.alert, severity) for alert in ALERTS.values() for severity in alert.severity}
+    # It has no quiet time.
+    wanted -= {("Watchdog", "none")}
+    tested = {
+        (name, case.severity or next(iter(ALERTS[name].severity))) for name, cases in CASES.items() for case in cases
+    }
+    assert wanted == tested
+
+
+@needs_promtool
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_each_alert_fires_and_clears(name: str, rendered: Path) -> None:
+    """Silent under the limit, firing over it, silent again."""
+    tests = [told(alert, case) for alert, cases in CASES.items() if found(alert)[0].name == name for case in cases]
+    # A story of weeks is told in longer steps, and rules are looked at as often.
+    for step in sorted({test["interval"] for test in tests}):
+        told_so = [test for test in tests if test["interval"] == step]
+        content = {"rule_files": [f"{name}.rules.yml"], "evaluation_interval": step, "tests": told_so}
+        (rendered / "story.yml").write_text(yaml.safe_dump(content))
+        assert "SUCCESS" in promtool("test", "rules", str(rendered / "story.yml"))
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules(rendered: Path) -> None:
+    """No duplicate, no syntax that only newer ones know."""
+    promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, sorted(rendered.glob("*.rules.yml"))))
+
+
+def expressions() -> list[tuple[str, str]]:
+    found_texts: list[tuple[str, str]] = []
+    for template in TEMPLATES.values():
+        for name, texts in template.records.items():
+            found_texts += [(name, texts)] if isinstance(texts, str) else [(name, texts["blnk-exporter"])]
+        found_texts += [(alert.alert, alert.expr) for alert in template.alerts]
+    return found_texts
+
+
+def test_rules_name_what_is_declared() -> None:
+    """A metric or a label that no collector has would be an alert that never fires."""
+    declared: dict[str, set[str]] = {}
+    for metric in (*OWN, *(metric for collector, _ in collectors.ROOMS for metric in collector.metrics)):
+        declared |= {name: {*metric.labels, "job", "instance"} for name in _series(metric)}
+    declared |= {record: set() for template in TEMPLATES.values() for record in template.records}
+    for where, text in expressions():
+        for name, selector in re.findall(
+            r"\b([a-z_]+:[a-z0-9_:]+|blnk_[a-z0-9_]+|up|process_[a-z_]+|http_server_[a-z_]+|ALERTS)\b(?:\{([^}]*)\})?",
+            text,
+        ):
+            assert name in declared.keys() | NATIVE.keys(), f"{where}: {name}"
+            known = declared.get(name) or NATIVE.get(name) or set()
+            if known and name in declared:
+                labels = set(re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", selector))
+                assert labels <= known, f"{where}: {name}"
+
+
+def _series(metric: Metric) -> tuple[str, ...]:
+    if metric.buckets:
+        return tuple(f"{metric.name}_{part}" for part in ("bucket", "sum", "count"))
+    return (metric.name,)
+
+
+def test_no_rule_holds_a_limit_of_its_own() -> None:
+    """What is compared with stands in thresholds.yml; 0 and 1 are yes and no."""
+    for where, text in expressions():
+        found_numbers = re.findall(r"(?:[<>]=?|[=!]=)\s*(?:bool\s*)?(-?[0-9][0-9.e]*)", text)
+        assert set(found_numbers) <= {"0", "1"}, f"{where}: {found_numbers}"
+
+
+def test_every_limit_is_used() -> None:
+    """By a rule, at each of its levels: what no rule compares with is no limit."""
+    used = {name for _, text in expressions() for name in fill.limits_in(text)}
+    assert LIMITS.keys() - used == set()
+
+
+def test_every_alert_has_its_runbook_and_the_reverse() -> None:
+    """What an alert's link leads to."""
+    assert {path.stem for path in (PACKAGE / "runbooks").glob("*.md")} == set(ALERTS)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_runbook_says_what_to_do(name: str) -> None:
+    """Its four sections, in order, none empty, and commands to paste."""
+    text = (PACKAGE / "runbooks" / f"{name}.md").read_text()
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert tuple(parts[1::2]) == runbooks.SECTIONS
+    assert all(len(body.split()) >= 8 for body in parts[2::2])
+    assert "```sh" in parts[parts.index("Diagnosis") + 1]
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_runbook_sends_nobody_to_what_is_not_there(name: str) -> None:
+    """An alert that it names exists."""
+    text = (PACKAGE / "runbooks" / f"{name}.md").read_text()
+    assert set(re.findall(r"\bBlnk[A-Z]\w+", text)) <= ALERTS.keys()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_what_is_the_matter(name: str) -> None:
+    """The summary is the same for all of a group; the description is this one's; money comes before monitoring."""
+    alert = ALERTS[name]
+    assert name.startswith("Blnk") or name == "Watchdog"
+    assert alert.summary.endswith(".")
+    assert "{{" not in alert.summary
+    assert "@{" not in alert.summary
+    assert alert.description.rstrip().endswith(".")
+
+
+def test_what_is_committed_is_what_is_rendered(rendered: Path) -> None:
+    """`make render` brings it up to date."""
+    from blnk_exporter.render import tree  # noqa: PLC0415
+
+    committed = Path(__file__).parent.parent.parent / "alerts"
+    assert list(tree.differences(alerts.render(fill.Site()), committed, alerts.OWNED)) == []

@@ -1,0 +1,235 @@
+"""From trouble in the deployment to a message: real exporters, Prometheus and Alertmanager, the shipped rules and routes.
+
+All scenarios stand side by side, each a cluster of its own to one Prometheus, so an alert that mixes two of them up shows.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from blnk_exporter import sandbox
+from blnk_exporter.render.quick import Pace
+from blnk_exporter.sandbox import SCENARIOS, Alert, Delivery, Monitoring, Sandbox
+
+from .exporter import Exporter, eventually, serving, until
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(
+        not shutil.which("prometheus") or not (shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")),
+        reason="Debian's packages prometheus and prometheus-alertmanager are not here",
+    ),
+]
+
+ROUTING = (Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yml").read_text()
+# Longer than any rule holds or looks back before it fires in one of the scenarios.
+PATIENCE_SCRAPES = 25
+RECEIVERS = {"critical": "pager", "warning": "tickets"}
+# Credits that balance and debits do not account for; then what a currency has too much.
+MENDING = (
+    "UPDATE blnk.balances SET credit_balance = balance + debit_balance WHERE balance <> credit_balance - debit_balance",
+    """UPDATE blnk.balances b SET balance = balance - much, credit_balance = credit_balance - much
+       FROM (SELECT min(balance_id) AS id, sum(balance) AS much FROM blnk.balances GROUP BY currency) wrong
+       WHERE b.balance_id = wrong.id AND much <> 0""",
+)
+# What comes by chance: enough failures for a quarter of an hour within half a minute; a row that was deleted before the
+# exporter had read it, so that its transaction stays open.
+MAY = {"database-down": {"BlnkQueuesFailing"}, "ledger-tampered": {"BlnkLedgerTransactionsWithoutTask"}}
+Key = frozenset[tuple[str, str]]
+# How busy the machine is that runs the tests is no part of any scenario.
+OF_THIS_MACHINE = frozenset({"BlnkHostCpuHigh", "BlnkHostMemoryHigh"})
+
+
+@dataclass
+class Place:
+    """One scenario: the deployment and its exporter, each with its end."""
+
+    stack: Sandbox
+    exporter: Exporter
+    sandbox_ends: contextlib.AsyncExitStack
+    exporter_ends: contextlib.AsyncExitStack
+
+    async def end(self) -> None:
+        """The exporter, if it is still there, and then the deployment."""
+        await self.exporter_ends.aclose()
+        await self.sandbox_ends.aclose()
+
+
+@dataclass
+class Field:
+    """All scenarios, watched."""
+
+    places: Mapping[str, Place]
+    servers: Monitoring
+    deliveries: list[Delivery]
+    pace: Pace
+
+    @property
+    def patience_seconds(self) -> float:
+        """In which what has to come does come."""
+        return 1.5 * PATIENCE_SCRAPES * self.pace.scrape_seconds
+
+    async def now(self, name: str, state: str = "firing") -> set[str]:
+        """The names of a scenario's alerts that are in a state."""
+        return {alert.name for alert in await self.alerts(name) if alert.state == state}
+
+    async def alerts(self, name: str) -> list[Alert]:
+        """A scenario's alerts."""
+        found = await self.servers.alerts()
+        return [alert for alert in found if alert.labels.get("cluster") == name and alert.name not in OF_THIS_MACHINE]
+
+    async def ever(self, name: str) -> set[str]:
+        """The names of all that has fired in a scenario since the beginning."""
+        expression = f'count by (alertname) (count_over_time(ALERTS{{alertstate="firing",cluster="{name}"}}[1h]))'
+        return {labels["alertname"] for labels, _ in await self.servers.query(expression)} - OF_THIS_MACHINE
+
+    async def muted(self) -> set[Key]:
+        """What is not told because of something else."""
+        return {frozenset(labels.items()) for labels in await self.servers.inhibited()}
+
+    def told(self, name: str, state: str = "firing") -> set[tuple[str, str, str]]:
+        """Receiver, name and severity of all that was sent of a scenario."""
+        return {
+            (delivery.receiver, alert.name, alert.labels["severity"])
+            for delivery in self.deliveries
+            for alert in delivery.alerts
+            if alert.state == state and alert.labels.get("cluster") == name and alert.name not in OF_THIS_MACHINE
+        }
+
+
+async def _place(name: str) -> Place:
+    sandbox_ends, exporter_ends = contextlib.AsyncExitStack(), contextlib.AsyncExitStack()
+    stack = await sandbox_ends.enter_async_context(sandbox.running(name))
+    # The disk of this machine is its own affair; where it is the scenario's, the sandbox says how full it is.
+    flags = {} if stack.statvfs else {"collectors__host": False}
+    exporter = await exporter_ends.enter_async_context(
+        serving(stack, limits__slow_interval_seconds=1, books__interval_seconds=1, **flags)
+    )
+    return Place(stack, exporter, sandbox_ends, exporter_ends)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Field]:
+    """Every scenario with an exporter, and one pair of servers that watches them all."""
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        starting = {name: group.create_task(_place(name)) for name in SCENARIOS}
+    places = {name: task.result() for name, task in starting.items()}
+    # The busier the machine, the slower the motion: nothing may stall for want of a processor.
+    pace = Pace(holds=240, windows=30, scrape_seconds=max(2, (time.monotonic() - began) / 8))
+    try:
+        targets = {name: place.exporter.url.removeprefix("http://") for name, place in places.items()}
+        directory, deliveries = tmp_path_factory.mktemp("monitoring"), []
+        async with sandbox.watching(directory, targets, routing=ROUTING, heard=deliveries.append, pace=pace) as servers:
+            yield Field(places, servers, deliveries, pace)
+    finally:
+        await asyncio.gather(*(place.end() for place in places.values()))
+
+
+async def test_the_chain_is_alive(watched: Field) -> None:
+    """The Watchdog fires and arrives: without it silence would mean nothing."""
+    await until(lambda: any(delivery.receiver == "dead-mans-switch" for delivery in watched.deliveries), 30)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_scenario_raises_its_alerts(watched: Field, name: str) -> None:
+    """All of them, and each that does not follow from another is told to whom it concerns."""
+    expected = set(SCENARIOS[name].alerts)
+
+    async def raised() -> bool:
+        return await watched.now(name) >= expected
+
+    async def told() -> bool:
+        muted = await watched.muted()
+        loud = {
+            (RECEIVERS[alert.labels["severity"]], alert.name, alert.labels["severity"])
+            for alert in await watched.alerts(name)
+            if alert.state == "firing"
+            and alert.labels["severity"] in RECEIVERS
+            and frozenset(alert.labels.items()) not in muted
+        }
+        return loud <= watched.told(name)
+
+    await eventually(raised, watched.patience_seconds)
+    await eventually(told)
+    assert {receiver for receiver, _, severity in watched.told(name) if receiver != RECEIVERS[severity]} == set()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_scenario_raises_nothing_else(watched: Field, name: str) -> None:
+    """Not even after a time in which each rule would have come to fire; so a healthy ledger calls nobody."""
+    seen = f'count_over_time(up{{cluster="{name}"}}[1h]) >= {PATIENCE_SCRAPES}'
+    await eventually(lambda: watched.servers.query(seen), watched.patience_seconds)
+    assert await watched.ever(name) - MAY.get(name, set()) == set(SCENARIOS[name].alerts)
+
+
+async def test_what_follows_from_a_database_is_not_told(watched: Field) -> None:
+    """One page for one cause."""
+    follow = set(SCENARIOS["database-down"].alerts) - {"BlnkPostgresDown"}
+
+    async def muted() -> bool:
+        here = (dict(key) for key in await watched.muted() if ("cluster", "database-down") in key)
+        return {labels["alertname"] for labels in here} >= follow
+
+    await eventually(muted, watched.patience_seconds)
+    assert {name for _, name, _ in watched.told("database-down")} == {"BlnkPostgresDown"}
+
+
+Told = set[tuple[str, str, str]]
+
+
+async def _restart_database(watched: Field) -> None:
+    await watched.places["database-down"].stack.postgres.restart()
+
+
+async def _mend_books(watched: Field) -> None:
+    connection = await asyncpg.connect(watched.places["ledger-unbalanced"].stack.postgres.dsn(database="blnk"))
+    for statement in MENDING:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def _kill_exporter(watched: Field) -> None:
+    await watched.places["healthy"].exporter_ends.aclose()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def changed(watched: Field) -> Mapping[str, Told]:
+    """Two deployments are mended and an exporter ends, all at once; gives what had been told of the two before."""
+    told: dict[str, Told] = {}
+    for name in ("database-down", "ledger-unbalanced"):
+
+        async def raised(name: str = name) -> bool:
+            return await watched.now(name) >= set(SCENARIOS[name].alerts) and bool(watched.told(name))
+
+        await eventually(raised, watched.patience_seconds)
+        told[name] = watched.told(name)
+    await asyncio.gather(_restart_database(watched), _mend_books(watched), _kill_exporter(watched))
+    return told
+
+
+@pytest.mark.parametrize("name", ["database-down", "ledger-unbalanced"])
+async def test_what_is_mended_ends_its_alerts(watched: Field, changed: Mapping[str, Told], name: str) -> None:
+    """Who was told of something is told that it is over, and what was muted meanwhile does not come after it."""
+
+    async def quiet() -> bool:
+        return not await watched.alerts(name)
+
+    await eventually(quiet, watched.patience_seconds)
+    await until(lambda: watched.told(name, "resolved") >= changed[name], watched.patience_seconds)
+    assert watched.told(name) == changed[name]
+
+
+async def test_an_exporter_that_dies_is_paged(watched: Field, changed: Mapping[str, Told]) -> None:
+    """Everything is well, but nobody would know."""
+    page = ("pager", "BlnkExporterDown", "critical")
+    await until(lambda: page in watched.told("healthy"), watched.patience_seconds)
+    assert await watched.now("healthy") == {"BlnkExporterDown"}

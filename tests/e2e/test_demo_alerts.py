@@ -1,0 +1,49 @@
+"""``make demo-alerts``: alerts as they go, and nothing left."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from blnk_exporter.sandbox.process import descendants
+
+from .exporter import environment, until
+from .test_demo import READY_SECONDS, REPOSITORY, demo, gone, left, scratch
+
+__all__ = ["scratch"]
+pytestmark = pytest.mark.sandbox
+ROUTING = str(REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yml")
+needs_servers = pytest.mark.skipif(
+    not shutil.which("prometheus") or not (shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")),
+    reason="Debian's packages prometheus and prometheus-alertmanager are not here",
+)
+
+
+@needs_servers
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_alerts_are_told_as_they_go(scratch: Path, number: signal.Signals) -> None:
+    """What fires and who is told of it, a line each; then both servers are gone with all they wrote."""
+    arguments = ("--scenario", "redis-down", "--alertmanager", ROUTING, "--log.level", "error")
+    with demo(scratch, *arguments) as running:
+        await running.ready(READY_SECONDS)
+        await until(lambda: "  firing    critical  BlnkRedisDown" in running.out, 60, "the alert")
+        await until(lambda: "  told      pager     BlnkRedisDown firing" in running.out, 30, "the message")
+        assert "/alerts" in running.out
+        pids = descendants(running.process.pid)
+        status, _ = await running.end(number, 20)
+        assert (status, running.err) == (0, "")
+        assert running.out.endswith("stopped\n")
+        await gone(pids, scratch)
+
+
+async def test_without_the_programs(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that says what is missing, before anything is started."""
+    monkeypatch.setenv("PATH", str(scratch))
+    assert environment()["PATH"] == str(scratch)
+    with demo(scratch, "--alertmanager", ROUTING) as running:
+        await until(lambda: running.process.poll() is not None, READY_SECONDS)
+        assert running.process.returncode == 1
+        assert running.err.startswith("Error: there is no prometheus in PATH")
+        assert running.err.count("\n") == 1
+        assert left(scratch) == []
