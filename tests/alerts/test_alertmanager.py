@@ -25,6 +25,8 @@ from blnk_exporter.render.quick import Pace
 from blnk_exporter.sandbox import alerted
 from blnk_exporter.scrape import METRICS
 
+from .story import seconds
+
 SHIPPED = Path(__file__).parents[2] / "deploy" / "alertmanager"
 CONFIG = (SHIPPED / "alertmanager.yml").read_text()
 ALERTS = {alert.alert: template.name for template in rules.templates() for alert in template.alerts}
@@ -115,6 +117,21 @@ def test_a_critical_alert_mutes_only_its_own_warning() -> None:
                 names = set(re.findall(r"\bblnk_[a-z0-9_]+", " ".join(texts)))
                 labels = set().union(*(declared.get(name, set()) for name in names))
                 assert labels <= set(rule["equal"]), alert.alert
+
+
+# What ends with its cause: were it to fire on for longer, somebody would be called when all is well again.
+FOLLOWERS = {
+    "BlnkPostgresDown": ("BlnkServerDown", "BlnkServerSlow", "BlnkQueuesWaiting"),
+    "BlnkRedisDown": ("BlnkQueuesWaiting", "BlnkWorkersNone"),
+    "BlnkWorkersDown": ("BlnkWorkersNone", "BlnkWorkersQueueUnserved", "BlnkQueuesWaiting"),
+}
+
+
+@pytest.mark.parametrize("cause", FOLLOWERS)
+def test_a_cause_outlasts_what_follows_from_it(cause: str) -> None:
+    """A cause that no longer fires mutes nothing."""
+    kept = {alert.alert: seconds(alert.keep_firing_for) for template in rules.templates() for alert in template.alerts}
+    assert {name: kept[name] for name in FOLLOWERS[cause] if kept[name] > kept[cause]} == {}
 
 
 @dataclass
