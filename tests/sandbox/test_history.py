@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -87,6 +88,20 @@ async def test_children_copy_their_parents_time_and_the_journal_tells_their_own(
     zone = await pool.fetchval("SELECT to_timestamp($1) AT TIME ZONE 'UTC'", began)
     assert pairs["last"] <= zone
     assert history.HISTORY_SECONDS < (zone - pairs["first"]).total_seconds() < history.HISTORY_SECONDS + 60
+
+
+async def test_nothing_is_asked_for_in_the_future(
+    postgres: PostgresServer, redis: Redis, release: schema.Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what is paid back a minute after it was settled."""
+    monkeypatch.setattr(history, "_REFUNDED_SHARE", 1.0)
+    until = time.time()
+    async with a_database(postgres, release) as made:
+        await Workload(made, redis, release, chain=True).prepare(until)
+        last = await made.fetchval("SELECT max(created_at) FROM blnk.transactions")
+        asked = await made.fetchval("SELECT count(*) FROM blnk.transactions WHERE status = 'QUEUED'")
+    assert last <= datetime.fromtimestamp(until, UTC).replace(tzinfo=None)
+    assert asked > 1.5 * history.HISTORY_REQUESTS
 
 
 async def test_new_release_forgets_some_effective_dates(pool: Pool, release: schema.Release) -> None:

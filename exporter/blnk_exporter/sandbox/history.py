@@ -45,7 +45,7 @@ async def seed(connection: Connection, customers: Customers, *, until: float, se
     # What takes its time is begun no more when there is none left.
     requests = (customers.some(at) if at < until - _LONGEST_SECONDS else [customers.transfer(at)] for at in times)
     transfers = [transfer for request in requests for transfer in request]
-    told = (found for transfer in transfers for found in _told(customers, transfer))
+    told = (found for transfer in transfers for found in _told(customers, transfer, until))
     written = sorted(((min(at, until), row) for at, row in told), key=itemgetter(0))
     entries = [
         (*books.traced(transfer, transfer.created_at), "completed", utc(transfer.created_at + 1))
@@ -93,8 +93,8 @@ async def _write(connection: Connection, found: Sequence[Row], known: Sequence[s
     )
 
 
-def _told(customers: Customers, transfer: Transfer) -> Iterator[Written]:
-    """All rows of a transfer, each with when it was written."""
+def _told(customers: Customers, transfer: Transfer, until: float) -> Iterator[Written]:
+    """All rows of a transfer, each with when it was written; none is asked for after ``until``."""
     chance, release, at = customers.random, customers.release, transfer.created_at
     done = (transfer.scheduled_at or at) + _wait(chance)
     plain = transfer.outcome == "APPLIED" and not transfer.scheduled_at and not transfer.lineage
@@ -109,7 +109,7 @@ def _told(customers: Customers, transfer: Transfer) -> Iterator[Written]:
     yield done, child._replace(effective_date=None) if together else child
     if transfer.outcome == "INFLIGHT":
         yield _end(customers, transfer, done)
-    elif plain and chance.random() < _REFUNDED_SHARE:
+    elif plain and done + _REFUND_SECONDS < until and chance.random() < _REFUNDED_SHARE:
         back = customers.refund(transfer, done + _REFUND_SECONDS)
         yield back.created_at, rows.asked(back, release)
         yield back.created_at + _wait(chance), rows.settled(back, release)
