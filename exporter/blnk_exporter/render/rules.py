@@ -11,6 +11,8 @@ import yaml
 from .fill import Site, fill
 
 _SEVERITIES = ("none", "info", "warning", "critical")
+# Longer than BlnkExporterDown takes to fire: who was woken is not told that all is well when it is our page that is gone.
+_KEPT = "5m"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,15 @@ def templates() -> tuple[Template, ...]:
 
 
 def _template(name: str, content: Mapping[str, Any]) -> Template:
-    dashboard = content["dashboard"]
     alerts = (
-        Alert(**{"dashboard": dashboard, **entry, "checklist": tuple(entry["checklist"])})
+        Alert(
+            **{
+                "dashboard": content["dashboard"],
+                "keep_firing_for": _KEPT if "critical" in entry["severity"] and name != "exporter" else "",
+                **entry,
+                "checklist": tuple(entry["checklist"]),
+            }
+        )
         for entry in content.get("alerts", ())
     )
     return Template(name=name, records=content.get("records", {}), alerts=tuple(alerts))
