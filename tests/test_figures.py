@@ -131,7 +131,23 @@ CASES = [
     (
         "queues.last_archived",
         outcome("queues", queue(archived_tasks=7, last_archived_timestamp_seconds=-3600)),
-        ("warning", "7 tasks", "last 60 min ago in q"),
+        ("critical", "7 tasks", "last 60 min ago in q"),
+    ),
+    (
+        "queues.last_archived",
+        outcome(
+            "queues",
+            [
+                *queue("new:webhook", archived_tasks=6, last_archived_timestamp_seconds=-60),
+                *queue("new:transaction_1", archived_tasks=1, last_archived_timestamp_seconds=-3600),
+            ],
+        ),
+        ("critical", "7 tasks", "last 60 min ago in new:transaction_1"),
+    ),
+    (
+        "queues.last_archived",
+        outcome("queues", queue("new:webhook", archived_tasks=7, last_archived_timestamp_seconds=-200000)),
+        ("warning", "7 tasks", "last 2 d ago in new:webhook"),
     ),
     (
         "queues.last_archived",
@@ -316,6 +332,7 @@ def test_queues_worst_first() -> None:
         *queue("deep", pending_tasks=5000, oldest_pending_age_seconds=61, paused=1),
         *queue("lost", pending_tasks=1, head_task_lost=1),
         *queue("odd", active_tasks=1),
+        *queue("new:index", pending_tasks=0, archived_tasks=1, last_archived_timestamp_seconds=-10),
         *queue("dead", pending_tasks=0, archived_tasks=1, last_archived_timestamp_seconds=-10),
     ]
     consumers = outcome("workers", [("workers_queue_consumers", {"queue": "alone"}, 0)])
@@ -323,8 +340,9 @@ def test_queues_worst_first() -> None:
     assert [(row.name, row.state, row.words) for row in rows] == [
         ("lost", "critical", ("tasks lost",)),
         ("alone", "critical", ("depth not known", "nobody consumes it")),
+        ("dead", "critical", ("tasks given up",)),
         ("deep", "warning", ("waits too long", "too deep", "paused")),
-        ("dead", "warning", ("tasks given up",)),
+        ("new:index", "warning", ("tasks given up",)),
         ("odd", "unknown", ("depth not known",)),
         ("busy", "ok", ()),
         ("quiet", "ok", ()),

@@ -1,34 +1,90 @@
 """The command `render`: what is written for Prometheus, for people and for Grafana; wiring only."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
 from . import thresholds
 from .errors import ExporterError
-from .render import alerts, fill, tree
+from .render import alerts, fill, grafana, site, tree
 from .render.fill import Site
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-@click.group(short_help="Write what Prometheus and people read.", context_settings=HELP)
+@click.group(short_help="Write what Prometheus, Grafana and people read.", context_settings=HELP)
 def render() -> None:
-    """Write alert rules and runbooks, with the limits of your deployment."""
+    """Write alert rules, runbooks and dashboards, with the limits of your deployment."""
+
+
+def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    def callback(context: click.Context, option: click.Parameter, value: str) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from None
+
+    return callback
+
+
+def _limits(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say which limits are drawn or compared with, and where the texts go."""
+    for option in reversed(
+        (
+            click.option(
+                "--thresholds",
+                "file",
+                type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                help="Limits that differ: names with warning and critical, as in thresholds.yml.",
+            ),
+            click.option(
+                "--set",
+                "assignments",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="One limit: queues.depth.warning=5000.",
+            ),
+            click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else."),
+            click.option(
+                "--side-queues",
+                default=Site.side_queues,
+                show_default=True,
+                metavar="REGEX",
+                callback=_checked(site.regex),
+                help="Queues nobody waits for.",
+            ),
+            click.option(
+                "--exporter-url",
+                default=Site.exporter_url,
+                show_default=True,
+                metavar="URL",
+                callback=_checked(site.url),
+                help="Where people reach the runbooks.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _output(directory: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--output",
+        default=directory,
+        show_default=True,
+        metavar="DIR",
+        callback=_checked(site.directory),
+        help="Where files of ours are replaced, or removed; others stay.",
+    )
 
 
 @render.command("alerts", short_help="Alert rules and runbooks.", context_settings=HELP)
-@click.option(
-    "--thresholds",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Limits that differ: names with warning and critical, as in thresholds.yml.",
-)
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One limit: queues.depth.warning=5000.")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("alerts"), show_default=True, metavar="DIR")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else.")
+@_limits
+@_output("alerts")
 @click.option(
     "--host-metrics",
     type=click.Choice(fill.HOST_METRICS),
@@ -36,28 +92,81 @@ def render() -> None:
     show_default=True,
     help="Whose series tell of disk, memory and CPU.",
 )
-@click.option("--exporter-job", default=Site.exporter_job, show_default=True, metavar="REGEX", help="Our label job.")
-@click.option("--host-matchers", default="", metavar="PROMQL", help='Which hosts are Blnk\'s: instance=~"blnk-.*".')
-@click.option("--blnk-job", default=Site.blnk_job, show_default=True, metavar="REGEX", help="Blnk's own label job.")
 @click.option(
-    "--side-queues", default=Site.side_queues, show_default=True, metavar="REGEX", help="Queues nobody waits for."
+    "--exporter-job",
+    default=Site.exporter_job,
+    show_default=True,
+    metavar="REGEX",
+    callback=_checked(site.regex),
+    help="Our label job.",
 )
 @click.option(
-    "--noisy-queues", default=Site.noisy_queues, show_default=True, metavar="REGEX", help="Queues that fail by design."
+    "--host-matchers",
+    default="",
+    metavar="PROMQL",
+    callback=_checked(site.matchers),
+    help='Which hosts are Blnk\'s: instance=~"blnk-.*".',
 )
-@click.option("--exporter-url", default=Site.exporter_url, show_default=True, help="Where people reach the runbooks.")
-@click.option("--grafana-url", default=Site.grafana_url, show_default=True, help="Where people reach the dashboards.")
-def render_alerts(*, file: Path | None, assignments: tuple[str, ...], output: Path, check: bool, **site: Any) -> None:
-    """Write rules, runbooks and their index into a directory; what is there and ours is replaced, or removed."""
+@click.option(
+    "--blnk-job",
+    default=Site.blnk_job,
+    show_default=True,
+    metavar="REGEX",
+    callback=_checked(site.regex),
+    help="Blnk's own label job.",
+)
+@click.option(
+    "--noisy-queues",
+    default=Site.noisy_queues,
+    show_default=True,
+    metavar="REGEX",
+    callback=_checked(site.regex),
+    help="Queues that fail by design.",
+)
+@click.option(
+    "--grafana-url",
+    default=Site.grafana_url,
+    show_default=True,
+    metavar="URL",
+    callback=_checked(site.url),
+    help="Where people reach the dashboards.",
+)
+def render_alerts(**options: Any) -> None:
+    """Write rules, runbooks and their index into a directory."""
+    if options["host_matchers"] and options["host_metrics"] == fill.HOST_METRICS[0]:
+        raise click.UsageError("--host-matchers choose among the hosts of --host-metrics node_exporter or kubelet")
+    _render(alerts, **options)
+    if options["host_metrics"] != fill.HOST_METRICS[0] and not options["host_matchers"]:
+        click.echo("note: without --host-matchers every host that Prometheus knows is taken for Blnk's", err=True)
+    if left := alerts.untold(Site(host_metrics=options["host_metrics"])):
+        click.echo(f"note: {options['host_metrics']} does not tell enough for {', '.join(left)}", err=True)
+
+
+@render.command("dashboards", short_help="Dashboards for Grafana.", context_settings=HELP)
+@_limits
+@_output("dashboards")
+def render_dashboards(**options: Any) -> None:
+    """Write dashboards into a directory, as Grafana imports and provisions them."""
+    _render(grafana, **options)
+
+
+def _render(
+    what: ModuleType,
+    *,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    output: Path,
+    check: bool,
+    **texts: Any,
+) -> None:
+    """Write what a module of ``render`` renders, or compare it with what is there."""
     try:
-        limits = thresholds.of(file)
-        for assignment in assignments:
-            limits = thresholds.assigned(limits, assignment)
-        files = alerts.render(Site(limits=limits, **site))
+        limits = thresholds.assigned(thresholds.of(file), assignments)
+        files: Mapping[str, str] = what.render(Site(limits=limits, **texts))
         if check:
-            found = [*tree.differences(files, output, alerts.OWNED)]
+            found = [*tree.differences(files, output, what.OWNED)]
             click.echo("".join(f"{line}\n" for line in found), err=True, nl=False)
             sys.exit(1 if found else 0)
-        tree.write(files, output, alerts.OWNED)
+        tree.write(files, output, what.OWNED)
     except ExporterError as error:
         raise click.ClickException(str(error)) from None

@@ -12,6 +12,7 @@ import click
 from . import config, demo_alerts, sandbox
 from .config.settings import Web
 from .errors import CannotListen
+from .render import quick
 from .serve import serve, try_address
 from .service import Service
 
@@ -27,6 +28,11 @@ def scenarios() -> str:
 
 def run(scenario: str, *, where: Web, routing: str | None = None) -> None:
     """Until SIGINT or SIGTERM; a fault ends it with one sentence. With an Alertmanager's configuration alerts are told."""
+    if routing is not None:
+        try:
+            quick.alertmanager(routing, quick.Pace(), "")
+        except ValueError as error:
+            raise click.ClickException(f"--alertmanager: the file {error}") from None
     if scenario not in sandbox.SCENARIOS:
         raise click.ClickException(f"unknown scenario {scenario!r}; known are {', '.join(sandbox.SCENARIOS)}")
     try:
@@ -51,7 +57,7 @@ async def _run(scenario: str, where: Web, routing: str | None) -> None:
     for number in _STOP_ON:
         loop.add_signal_handler(number, stop)
     await try_address(where)
-    if routing:
+    if routing is not None:
         sandbox.programs()
     address = where.listen_address
     async with sandbox.running(scenario, report=click.echo) as stack:

@@ -83,6 +83,13 @@ class Metric:
         word = self.name.removesuffix("_total").rpartition("_")[2]
         return {"seconds": "s", "bytes": "bytes", "ratio": "ratio"}.get(word, "")
 
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names that its samples have."""
+        if self.buckets:
+            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+        return (self.name,)
+
     def __call__(self, value: float | None, **labels: str) -> tuple[Sample, ...]:
         """One sample, or none when the value is not known: None, NaN and infinities are not facts."""
         return self.at(self._values(labels), value)

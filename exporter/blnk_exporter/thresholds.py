@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -15,6 +15,8 @@ from .quantity import UNITS, Unit, say
 from .quantity import parse as parse_quantity
 
 Level = Literal["ok", "warning", "critical"]
+SIDE_QUEUES = "new:(webhook|index|inflight-expiry)"
+"""Queues that no transaction waits for; a regular expression on the whole name, as Prometheus has it."""
 _KEYS = frozenset({"unit", "warning", "critical", "below", "why", "source"})
 
 
@@ -84,8 +86,7 @@ def changed(limits: Mapping[str, Threshold], changes: Mapping[str, Any], where: 
     faults, found = [], dict(limits)
     for name, entry in changes.items():
         if name not in limits:
-            near = difflib.get_close_matches(name, limits, n=1)
-            faults.append(Fault(f"{where}: {name}", "is no limit" + (f"; did you mean {near[0]}?" if near else "")))
+            faults.append(Fault(f"{where}: {name}", f"is no limit; {_hint(name, limits)}"))
             continue
         try:
             found[name] = _changed(limits[name], entry)
@@ -94,6 +95,14 @@ def changed(limits: Mapping[str, Threshold], changes: Mapping[str, Any], where: 
     if faults:
         raise ConfigError(faults)
     return found
+
+
+def _hint(name: str, limits: Mapping[str, Threshold]) -> str:
+    inside = [limit for limit in limits if limit.startswith(f"{name}.")]
+    if inside:
+        return f"write the whole name as one key, such as {inside[0]}"
+    near = difflib.get_close_matches(name, limits, n=1)
+    return f"did you mean {near[0]}?" if near else "each runbook names its own at its end"
 
 
 def of(file: Path | None) -> Mapping[str, Threshold]:
@@ -108,13 +117,21 @@ def of(file: Path | None) -> Mapping[str, Threshold]:
         raise ConfigError([Fault(str(file), f"cannot be read: {error.strerror}")]) from None
 
 
-def assigned(limits: Mapping[str, Threshold], assignment: str) -> Mapping[str, Threshold]:
-    """The limits with one other number, as ``queues.depth.warning=5000`` has it; raises ConfigError."""
-    key, sign, value = assignment.partition("=")
-    name, dot, level = key.strip().rpartition(".")
-    if not sign or not dot:
-        raise ConfigError([Fault(f"--set {assignment}", "is not of the form queues.depth.warning=5000")])
-    return changed(limits, {name: {level: value.strip()}}, "--set")
+def assigned(limits: Mapping[str, Threshold], assignments: Iterable[str]) -> Mapping[str, Threshold]:
+    """The limits with other numbers, as ``queues.depth.warning=5000`` has each; raises ConfigError."""
+    given: dict[str, dict[str, str]] = {}
+    for assignment in assignments:
+        key, sign, value = assignment.partition("=")
+        name, dot, level = key.strip().rpartition(".")
+        if not sign or not dot:
+            raise ConfigError([Fault(f"--set {assignment}", "is not of the form queues.depth.warning=5000")])
+        if known := limits.get(key.strip()):
+            levels = " or ".join(f"{key.strip()}.{level}" for level in _levels(known))
+            raise ConfigError([Fault(f"--set {assignment}", f"does not say which of its limits: {levels}")])
+        if level in given.setdefault(name, {}):
+            raise ConfigError([Fault(f"--set {assignment}", "was set already")])
+        given[name][level] = value.strip()
+    return changed(limits, given, "--set")
 
 
 def _changed(limit: Threshold, entry: Any) -> Threshold:
@@ -131,10 +148,13 @@ def _changed(limit: Threshold, entry: Any) -> Threshold:
     return replace(limit, warning=warning, critical=critical)
 
 
+def _levels(limit: Threshold) -> list[str]:
+    return [level for level in ("warning", "critical") if getattr(limit, level) is not None]
+
+
 def _number(limit: Threshold, level: str, written: Any) -> float:
-    known = [known for known in ("warning", "critical") if getattr(limit, known) is not None]
-    if level not in known:
-        raise ValueError(f"has {' and '.join(known)}, but no {level}")
+    if level not in _levels(limit):
+        raise ValueError(f"has {' and '.join(_levels(limit))}, but no {level}; nothing else can be changed")
     if isinstance(written, bool) or not isinstance(written, (int, float, str)):
         raise ValueError(f"{level} is no number")  # noqa: TRY004 - a fault of the file, gathered with the others
     try:
@@ -143,6 +163,8 @@ def _number(limit: Threshold, level: str, written: Any) -> float:
         raise ValueError(f"{level} {error}") from None
     if number < 0:
         raise ValueError(f"{level} {written} is less than nothing")
+    if limit.unit not in {"ratio", "seconds", "bytes"} and number != int(number):
+        raise ValueError(f"{level} {written} is no whole number of {limit.unit}")
     if limit.unit == "ratio" and number > 1:
         raise ValueError(f"{level} {written} is more than all: a ratio is 0 to 1, or a percentage such as 80%")
     return number

@@ -85,7 +85,13 @@ def told(name: str, case: Case) -> dict[str, Any]:
         course(selector, [(told_, calm + trouble + after)], case.step_seconds)
         for selector, told_ in case.always.items()
     ]
-    firing = f'count(ALERTS{{alertname="{name}",severity="{severity}",alertstate="firing"}}) or vector(0)'
+    # With every label that its text names for certain: one that the expression drops is a hole in a sentence.
+    named, asked = (
+        set(re.findall(rf"{{{{\s*{word}\$labels\.(\w+)", alert.description)) for word in ("", "(?:if|with) ")
+    )
+    labels = "".join(f',{label}!=""' for label in sorted(named - asked))
+    selector = f'alertname="{name}",severity="{severity}",alertstate="firing"'
+    firing = f"count(ALERTS{{{selector}{labels}}}) or vector(0)"
     # The last moment of each phase.
     ends = (end - case.step_seconds for end in (calm, calm + trouble, calm + trouble + after))
     moments = zip(ends, (0, 1, 0), strict=True)

@@ -102,7 +102,7 @@ def test_a_critical_alert_mutes_only_its_own_warning() -> None:
 FOLLOWERS = {
     "BlnkPostgresDown": ("BlnkServerDown", "BlnkServerSlow", "BlnkQueuesWaiting"),
     "BlnkRedisDown": ("BlnkQueuesWaiting", "BlnkWorkersNone"),
-    "BlnkWorkersDown": ("BlnkWorkersNone", "BlnkWorkersQueueUnserved", "BlnkQueuesWaiting"),
+    "BlnkWorkersNone": ("BlnkWorkersDown", "BlnkWorkersQueueUnserved", "BlnkQueuesWaiting"),
 }
 
 

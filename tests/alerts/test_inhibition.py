@@ -32,6 +32,7 @@ QUEUES_FAIL = alert("BlnkExporterCollectorFailing", "warning", collector="queues
 LEDGER_FAILS = alert("BlnkExporterCollectorFailing", "warning", collector="ledger")
 WORKERS_FAIL = alert("BlnkExporterCollectorFailing", "warning", collector="workers")
 TASKS_MISSING = alert("BlnkExporterFactMissing", "warning", collector="ledger", fact="tasks", reason="unreachable")
+LOST = (alert("BlnkQueuesTasksLost", queue="q1"), alert("BlnkTablesRowsDeleted", table="transactions"), MISMATCH)
 # What fires, and what of it is not told.
 INHIBITIONS: Mapping[str, tuple[tuple[Labels, ...], tuple[Labels, ...]]] = {
     "a blind exporter": ((DOWN, WAITING, MISMATCH, LEDGER_FAILS, WATCHDOG), (WAITING, MISMATCH, LEDGER_FAILS)),
@@ -62,13 +63,26 @@ INHIBITIONS: Mapping[str, tuple[tuple[Labels, ...], tuple[Labels, ...]]] = {
         (WORKERS_FAIL,),
     ),
     "no heartbeats": ((WORKERS, WAITING, WORKERS_FAIL, MISMATCH), (WAITING,)),
-    "no workers": ((alert("BlnkWorkersDown"), WORKERS, WORKERS_FAIL, MISMATCH), (WORKERS, WORKERS_FAIL)),
+    "no workers": (
+        (alert("BlnkWorkersDown"), WORKERS, WORKERS_FAIL, MISMATCH),
+        (alert("BlnkWorkersDown"), WORKERS_FAIL),
+    ),
+    "no health of workers": ((alert("BlnkWorkersDown"), WAITING, WORKERS_FAIL), (WORKERS_FAIL,)),
+    "no PostgreSQL, and rows are lost": ((POSTGRES, *LOST), ()),
+    "no Redis, and tasks are lost": ((REDIS, LOST[0]), ()),
     "the higher of two limits": ((WAITING, WAITING | {"severity": "warning"}), (WAITING | {"severity": "warning"},)),
     "limits of two queues": ((WAITING, WAITING | {"severity": "warning", "queue": "q2"}), ()),
     "limits of two servers": (
         (
             alert("BlnkPostgresConnectionsHigh", address="a:1"),
             alert("BlnkPostgresConnectionsHigh", "warning", address="b:1"),
+        ),
+        (),
+    ),
+    "claims of two namespaces": (
+        (
+            alert("BlnkHostDiskHigh", path="data", namespace="a"),
+            alert("BlnkHostDiskHigh", "warning", path="data", namespace="b"),
         ),
         (),
     ),

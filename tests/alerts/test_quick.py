@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from blnk_exporter.render import alerts, fill, quick
@@ -59,4 +60,15 @@ def test_routes_and_inhibitions_stay() -> None:
         "tickets": ["http://h:1/tickets"],
     }
     assert local["route"]["repeat_interval"] == "720000ms"
+    # A cause is known before what follows from it is told.
+    assert local["route"]["group_wait"] == "4000ms"
     assert "secrets" not in json.dumps(local)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# Read me\n\n- a: b: c", "scrape_configs: []", "receivers: 1", "- 1", "route: {}\nreceivers: [x]"]
+)
+def test_what_is_no_configuration_is_told(text: str) -> None:
+    """And no traceback."""
+    with pytest.raises(ValueError, match="is no configuration of Alertmanager"):
+        quick.alertmanager(text, Pace(), "http://h:1")

@@ -108,9 +108,9 @@ def test_a_faulty_file_is_told_with_its_name(tmp_path: Path, content: str, sente
 def test_check_names_what_is_edited_missing_or_left_over(tmp_path: Path) -> None:
     """And writes nothing; what is not ours in the folder is no matter."""
     run("--output", str(tmp_path))
-    (tmp_path / RULES).write_text("edited")
+    (tmp_path / RULES).write_text((tmp_path / RULES).read_text() + "# edited")
     (tmp_path / "README.md").unlink()
-    (tmp_path / "runbooks/BlnkOld.md").write_text("of an alert that is no more")
+    (tmp_path / "runbooks/BlnkOld.md").write_text("Rendered by `blnk-exporter render alerts`.")
     (tmp_path / "mine.txt").write_text("mine")
     before = tree(tmp_path)
     code, said = run("--output", str(tmp_path), "--check")
@@ -124,6 +124,77 @@ def test_check_names_what_is_edited_missing_or_left_over(tmp_path: Path) -> None
     assert run("--output", str(tmp_path)) == (0, "")
     assert run("--output", str(tmp_path), "--check") == (0, "")
     assert (tmp_path / "mine.txt").exists()
+
+
+def test_nobody_elses_file_is_touched(tmp_path: Path) -> None:
+    """Where others have their rules, theirs stay; one in the place of ours is a reason to write none."""
+    (tmp_path / "runbooks").mkdir()
+    others = {"payments.rules.yml": "groups: []", "node.rules.yml": "x", "runbooks/KafkaDown.md": "# Kafka"}
+    for name, text in others.items():
+        (tmp_path / name).write_text(text)
+    assert run("--output", str(tmp_path)) == (0, "")
+    assert {name: (tmp_path / name).read_text() for name in others} == others
+    (tmp_path / "README.md").write_text("# Team wiki")
+    before = tree(tmp_path)
+    code, said = run("--output", str(tmp_path), "--set", "queues.depth.warning=5")
+    assert (code, said) == (
+        1,
+        f"Error: {tmp_path / 'README.md'} is in the way: nothing in it says that it was rendered by us\n",
+    )
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--output", ""), "is empty"),
+        (("--exporter-job", "("), "is no regular expression"),
+        (("--exporter-job", ""), "is empty"),
+        (("--blnk-job", "[a"), "is no regular expression"),
+        (("--side-queues", "*"), "is no regular expression"),
+        (("--noisy-queues", "(?P<x>a)"), "holds '(?P<', which Prometheus does not know"),
+        (("--exporter-job", "(?=x)y"), "holds '(?=', which"),
+        (("--host-metrics", "kubelet", "--host-matchers", "instance="), "is not of the form"),
+        (("--host-metrics", "node_exporter", "--host-matchers", '{instance="a"}'), "is not of the form"),
+        (("--host-metrics", "node_exporter", "--host-matchers", 'instance="a"} or vector(1'), "is not of the form"),
+        (("--host-matchers", 'instance="a"'), "choose among the hosts of --host-metrics"),
+        (("--exporter-url", ""), "is not of the form https://host"),
+        (("--exporter-url", "blnk:10501"), "is not of the form"),
+        (("--exporter-url", "http://x y"), "is not of the form"),
+        (("--exporter-url", "http://x/{{ .Foo }}"), "is not of the form"),
+        (("--exporter-url", "http://x:port"), "is not of the form"),
+        (("--grafana-url", 'http://g/"'), "is not of the form"),
+        (("--grafana-url", "ftp://x"), "is not of the form"),
+        (("--set", "queues.depth=5000"), "does not say which of its limits: queues.depth.warning"),
+        (("--set", "queues.depth.warning=1", "--set", "queues.depth.warning=2"), "was set already"),
+        (("--set", "queues.depth.warning=5000.5"), "is no whole number of tasks"),
+    ],
+)
+def test_a_site_is_checked_before_anything_is_written(
+    tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Prometheus refuses all of its rules for one wrong word in them."""
+    code, said = run("--output", str(tmp_path / "out"), *arguments)
+    assert code in {1, 2}
+    assert sentence in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_person_says_of_a_site_is_taken(tmp_path: Path) -> None:
+    """Escaped as PromQL has it, and without a slash too many."""
+    code, said = run(
+        *("--output", str(tmp_path), "--exporter-job", r"blnk-exporter\.prod|a\"b", "--exporter-url", "https://x.y/z/"),
+        *("--host-metrics", "kubelet", "--host-matchers", 'namespace="blnk", persistentvolumeclaim=~"data-.*"'),
+    )
+    assert (code, said) == (
+        0,
+        "note: kubelet does not tell enough for BlnkHostReadOnly, BlnkHostMemoryHigh, BlnkHostCpuHigh\n",
+    )
+    text = (tmp_path / "exporter.rules.yml").read_text()
+    assert r'up{job=~"blnk-exporter\\.prod|a\\\"b"}' in text.replace("\\\n", "")
+    assert "runbook_url: https://x.y/z/runbooks/BlnkExporterDown" in text
+    code, said = run("--output", str(tmp_path / "other"), "--host-metrics", "node_exporter")
+    assert (code, said) == (0, "note: without --host-matchers every host that Prometheus knows is taken for Blnk's\n")
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:

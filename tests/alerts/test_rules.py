@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from blnk_exporter import collectors
-from blnk_exporter.metric import Metric
-from blnk_exporter.render import alerts, fill, rules, runbooks
+from blnk_exporter.render import alerts, fill, rules
 from blnk_exporter.render.catalogue import OWN
 
 from .cases import CASES
@@ -20,7 +19,6 @@ from .story import LIMITS, found, seconds, told
 
 TEMPLATES = {template.name: template for template in rules.templates()}
 ALERTS = {alert.alert: alert for template in rules.templates() for alert in template.alerts}
-PACKAGE = Path(rules.__file__).parent
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
 
 
@@ -95,7 +93,7 @@ def test_rules_name_what_is_declared() -> None:
     """A metric or a label that no collector has would be an alert that never fires."""
     declared: dict[str, set[str]] = {}
     for metric in (*OWN, *(metric for collector, _ in collectors.ROOMS for metric in collector.metrics)):
-        declared |= {name: {*metric.labels, "job", "instance"} for name in _series(metric)}
+        declared |= {name: {*metric.labels, "job", "instance"} for name in metric.series}
     declared |= {record: set() for template in TEMPLATES.values() for record in template.records}
     for where, text in expressions():
         for name, selector in re.findall(
@@ -107,12 +105,6 @@ def test_rules_name_what_is_declared() -> None:
             if known and name in declared:
                 labels = set(re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", selector))
                 assert labels <= known, f"{where}: {name}"
-
-
-def _series(metric: Metric) -> tuple[str, ...]:
-    if metric.buckets:
-        return tuple(f"{metric.name}_{part}" for part in ("bucket", "sum", "count"))
-    return (metric.name,)
 
 
 def test_no_rule_holds_a_limit_of_its_own() -> None:
@@ -128,28 +120,6 @@ def test_every_limit_is_used() -> None:
     assert LIMITS.keys() - used == set()
 
 
-def test_every_alert_has_its_runbook_and_the_reverse() -> None:
-    """What an alert's link leads to."""
-    assert {path.stem for path in (PACKAGE / "runbooks").glob("*.md")} == set(ALERTS)
-
-
-@pytest.mark.parametrize("name", ALERTS)
-def test_a_runbook_says_what_to_do(name: str) -> None:
-    """Its four sections, in order, none empty, and commands to paste."""
-    text = (PACKAGE / "runbooks" / f"{name}.md").read_text()
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    assert tuple(parts[1::2]) == runbooks.SECTIONS
-    assert all(len(body.split()) >= 8 for body in parts[2::2])
-    assert "```sh" in parts[parts.index("Diagnosis") + 1]
-
-
-@pytest.mark.parametrize("name", ALERTS)
-def test_a_runbook_sends_nobody_to_what_is_not_there(name: str) -> None:
-    """An alert that it names exists."""
-    text = (PACKAGE / "runbooks" / f"{name}.md").read_text()
-    assert set(re.findall(r"\bBlnk[A-Z]\w+", text)) <= ALERTS.keys()
-
-
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_says_what_is_the_matter(name: str) -> None:
     """The summary is the same for all of a group; the description is this one's; money comes before monitoring."""
@@ -159,6 +129,11 @@ def test_an_alert_says_what_is_the_matter(name: str) -> None:
     assert "{{" not in alert.summary
     assert "@{" not in alert.summary
     assert alert.description.rstrip().endswith(".")
+    # The limit that it tells is the one that it compares with, and its value is told in that one's unit.
+    assert fill.limits_in(alert.summary + alert.description) <= fill.limits_in(alert.expr)
+    units = {LIMITS[limit].unit for limit in fill.limits_in(alert.expr)}
+    for form, unit in (("humanizePercentage", "ratio"), ("humanizeDuration", "seconds"), ("humanize1024", "bytes")):
+        assert not re.search(rf"\$value \| {form}\b", alert.description) or unit in units, form
 
 
 def test_nobody_woken_is_told_resolved_by_a_dead_exporter(rendered: Path) -> None:
@@ -175,7 +150,7 @@ def test_nobody_woken_is_told_resolved_by_a_dead_exporter(rendered: Path) -> Non
 
 
 def test_what_is_committed_is_what_is_rendered(rendered: Path) -> None:
-    """`make render` brings it up to date."""
+    """`blnk-exporter render alerts` brings it up to date."""
     from blnk_exporter.render import tree  # noqa: PLC0415
 
     committed = Path(__file__).parent.parent.parent / "alerts"

@@ -33,6 +33,12 @@ def _then(before: Course, after: Course) -> Phases:
     return [(before, 7 * HOUR), (after, 7 * HOUR)]
 
 
+def _begins(at_first: Course, then: Course) -> Phases:
+    return [(at_first, 30), (then, HOUR)]
+
+
+_REFUSED = 'blnk_queue_backpressure_rejected_total{job="blnk-server",instance="blnk:5001"}'
+_NATIVE_UP = 'up{job="blnk-server",instance="blnk:5001"}'
 STORIES: Mapping[str, tuple[tuple[str, ...], Mapping[str, Phases]]] = {
     "a restart of both databases": (
         ("postgres", "redis"),
@@ -79,6 +85,40 @@ STORIES: Mapping[str, tuple[tuple[str, ...], Mapping[str, Phases]]] = {
             'blnk_postgres_standby_streaming{address="db-1:5432",standby="db-2"}': [(1, HOUR), (None, HOUR)],
         },
     ),
+    # Of what is down when the exporter looks for the first time nobody knows since when.
+    "a deployment that is just being started": (
+        ("postgres", "redis", "server", "workers", "queues", "ledger", "tables"),
+        {
+            _postgres("up"): _begins(0, 1),
+            _postgres("in_recovery"): _begins(None, 0),
+            "blnk_redis_up": _begins(0, 1),
+            "blnk_redis_loading": _begins(1, 0),
+            'blnk_server_up{address="blnk:5001"}': _begins(0, 1),
+            'blnk_workers_up{address="blnk:5004"}': _begins(0, 1),
+            "blnk_workers_servers": _begins(0, 2),
+            'blnk_queues_pending_tasks{queue="new:transaction_1"}': _begins(40, 0),
+            'blnk_queues_processed_total{queue="new:transaction_1"}': _begins(7, Rate(1)),
+            'blnk_ledger_tail_behind_rows{table="transactions"}': _begins(5000, 0),
+            'blnk_tables_size_bytes{table="transactions"}': _begins(8192, 16384),
+        },
+    ),
+    # One task in five minutes: at each look one waits.
+    "a slow queue that nobody has watched before": (
+        ("queues",),
+        {
+            'blnk_queues_pending_tasks{queue="new:transaction_1"}': [(1, HOUR)],
+            'blnk_queues_processed_total{queue="new:transaction_1"}': [(Rate(1 / 240), HOUR)],
+        },
+    ),
+    # Months ago; then Prometheus could not read it for a while.
+    "an old refusal and a gap": (
+        ("blnk",),
+        {
+            _REFUSED: [(100, HOUR), (None, 660), (100, HOUR)],
+            _NATIVE_UP: [(1, HOUR), (0, 660), (1, HOUR)],
+        },
+    ),
+    "an old refusal and a new Prometheus": (("blnk",), {_REFUSED: [(100, HOUR)], _NATIVE_UP: [(1, HOUR)]}),
     "a replica of Redis that is replaced": (
         ("redis",),
         {'blnk_redis_replicas{state="online"}': [(2, 3 * HOUR), (3, 600), (2, 3 * HOUR)]},

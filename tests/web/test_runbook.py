@@ -37,6 +37,13 @@ async def test_every_alert_has_a_page(stage: Stage) -> None:
         assert ".md" not in text
 
 
+async def test_without_its_slash_it_is_found_too(stage: Stage) -> None:
+    """The index, and what its commands take for granted."""
+    answer = await stage.session.get(f"{stage.url}/runbooks")
+    assert (answer.status, answer.url.path) == (200, "/runbooks/")
+    assert "$BLNK_KEY" in await answer.text()
+
+
 async def test_a_runbook_is_as_hard_as_the_other_pages(stage: Stage) -> None:
     """Nothing from outside, nothing that runs."""
     answer = await stage.session.get(f"{stage.url}/runbooks/{ALERTS[0]}")

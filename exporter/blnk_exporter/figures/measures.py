@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from ..quantity import duration, say
-from .figure import State
+from .figure import STATES, State
 from .kind import Kind, Limits, Measure
+from .queues import given_up
 from .seen import Seen, few
 
 
@@ -78,12 +79,12 @@ def archived(kind: Kind, seen: Seen, limits: Limits, at: float) -> Measure | Non
     counts, last = (seen.by(metric, "queue") for metric in kind.metrics)
     if not counts:
         return Measure(None)
-    total, limit = sum(counts.values()), limits["queues.last_archived"]
+    total = sum(counts.values())
     if not last:
         return Measure(total, state="unknown" if total else "ok", note="since when is not known" if total else "")
-    queue, since = max(last.items(), key=lambda item: item[1])
-    age = max(0.0, at - since)
-    return Measure(total, f"last {duration(age)} ago in {queue}", limit.level(age))
+    found = [(limits[given_up(queue)].level(at - since), -since, queue) for queue, since in last.items()]
+    level, since, queue = min(found, key=lambda one: (STATES.index(one[0]), one[1]))
+    return Measure(total, f"last {duration(max(0.0, at + since))} ago in {queue}", level)
 
 
 def redis_memory(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:

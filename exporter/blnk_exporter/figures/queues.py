@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..collector import Outcome
-from ..thresholds import Threshold
+from ..thresholds import SIDE_QUEUES, Threshold
 from .figure import STATES, State
 from .seen import Seen
 
@@ -62,7 +62,7 @@ def _order(row: QueueRow) -> tuple[object, ...]:
 def _row(
     name: str, facts: Mapping[str, float | None], consumers: float | None, limits: Mapping[str, Threshold], at: float
 ) -> QueueRow:
-    found = dict(_troubles(facts, consumers, limits, at))
+    found = dict(_troubles(name, facts, consumers, limits, at))
     return QueueRow(
         name=name,
         state=min(found.values(), key=STATES.index, default="ok"),
@@ -77,8 +77,13 @@ def _row(
     )
 
 
+def given_up(queue: str) -> str:
+    """The name of the limit of when a task of the queue was last given up: a transaction's, or one on the side."""
+    return "queues.side_last_archived" if re.fullmatch(SIDE_QUEUES, queue) else "queues.last_archived"
+
+
 def _troubles(
-    facts: Mapping[str, float | None], consumers: float | None, limits: Mapping[str, Threshold], at: float
+    queue: str, facts: Mapping[str, float | None], consumers: float | None, limits: Mapping[str, Threshold], at: float
 ) -> Iterator[tuple[str, State]]:
     if facts["pending_tasks"] is None:
         yield "depth not known", "unknown"
@@ -91,7 +96,7 @@ def _troubles(
         ("waits too long", "queues.oldest_pending", facts["oldest_pending_age_seconds"]),
         ("too deep", "queues.depth", facts["pending_tasks"]),
         ("paused", "queues.paused", facts["paused"]),
-        ("tasks given up", "queues.last_archived", None if died is None else at - died),
+        ("tasks given up", given_up(queue), None if died is None else at - died),
     ):
         level = "ok" if value is None else limits[name].level(value)
         if level != "ok":

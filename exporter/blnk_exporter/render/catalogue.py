@@ -18,6 +18,12 @@ reads, with which right, and what that costs; a number costs nothing beyond that
 """
 
 
+def series() -> frozenset[str]:
+    """The name of every series that this exporter may tell."""
+    declared = (*OWN, *(metric for collector, _ in collectors.ROOMS for metric in collector.metrics))
+    return frozenset(name for metric in declared for name in metric.series)
+
+
 def markdown() -> str:
     """The document, a section per collector in the order in which they stand on the page."""
     return "\n".join(_lines())

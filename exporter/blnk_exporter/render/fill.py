@@ -28,7 +28,7 @@ class Site:
     host_matchers: str = ""
     exporter_job: str = "blnk-exporter"
     blnk_job: str = "blnk.*"
-    side_queues: str = "new:(webhook|index|inflight-expiry)"
+    side_queues: str = thresholds.SIDE_QUEUES
     noisy_queues: str = "new:inflight-expiry"
     exporter_url: str = "http://blnk-exporter:10501"
     grafana_url: str = "http://grafana:3000"

@@ -55,18 +55,24 @@ def rules(text: str, pace: Pace) -> str:
 def alertmanager(text: str, pace: Pace, webhook: str) -> str:
     """A configuration with the same routes and inhibitions, whose receivers are one webhook each: ``webhook/<receiver>``.
 
-    A receiver that tells nobody stays one. The day has no working hours: who looks on a Sunday sees tickets, too.
+    A receiver that tells nobody stays one. The day has no working hours: who looks on a Sunday sees tickets, too. Raises
+    ValueError for what is no configuration of Alertmanager's.
     """
-    config = yaml.safe_load(text)
-    receivers = [_local(receiver, webhook) for receiver in config["receivers"]]
-    kept = {"route": _quicker(config["route"], pace), "inhibit_rules": config.get("inhibit_rules", [])}
+    try:
+        config = yaml.safe_load(text)
+        receivers = [_local(receiver, webhook) for receiver in config["receivers"]]
+        kept = {"route": _quicker(config["route"], pace), "inhibit_rules": config.get("inhibit_rules", [])}
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError("is no configuration of Alertmanager with a route and receivers") from error
     # JSON is YAML, too.
     return json.dumps(kept | {"receivers": receivers}, indent=2)
 
 
 def _quicker(route: Mapping[str, Any], pace: Pace) -> dict[str, Any]:
     kept = {key: value for key, value in route.items() if key not in {"active_time_intervals", "mute_time_intervals"}}
-    kept |= {key: pace.wait(kept[key]) for key in ("group_wait", "group_interval", "repeat_interval") if key in kept}
+    kept |= {key: pace.wait(kept[key]) for key in ("group_interval", "repeat_interval") if key in kept}
+    # As long as a rule holds at least: what a cause mutes may fire a moment before it.
+    kept |= {"group_wait": pace.hold(kept["group_wait"])} if _seconds(kept.get("group_wait", "")) else {}
     return kept | {"routes": [_quicker(child, pace) for child in route.get("routes", ())]}
 
 

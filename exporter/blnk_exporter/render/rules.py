@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from . import dashboards
 from .fill import Site, fill
+from .tree import MARK
 
 _SEVERITIES = ("none", "info", "warning", "critical")
 # Longer than BlnkExporterDown takes to fire: who was woken is not told that all is well when it is our page that is gone.
@@ -20,7 +22,7 @@ class Alert:
     """One alert before its limits are known; it becomes a rule for each of its severities.
 
     ``severity`` maps each to how long the expression must hold. ``checklist`` are items of the production checklist;
-    none only for what watches the monitoring itself. ``panel`` is the dashboard that shows it.
+    none only for what watches the monitoring itself.
     """
 
     alert: str
@@ -29,7 +31,6 @@ class Alert:
     summary: str
     description: str
     checklist: tuple[str, ...]
-    dashboard: str
     keep_firing_for: str = ""
 
     def __post_init__(self) -> None:
@@ -65,7 +66,6 @@ def _template(name: str, content: Mapping[str, Any]) -> Template:
     alerts = (
         Alert(
             **{
-                "dashboard": content["dashboard"],
                 "keep_firing_for": _KEPT if "critical" in entry["severity"] and name != "exporter" else "",
                 **entry,
                 "checklist": tuple(entry["checklist"]),
@@ -80,7 +80,7 @@ def render(template: Template, site: Site) -> str:
     """The file that Prometheus loads; the same text for the same site, whatever machine."""
     rules = [*_records(template, site)]
     rules += [rule for alert in told(template, site) for rule in _rules(alert, site, template)]
-    head = f"# Rendered by `blnk-exporter render alerts` from {template.name}.yml and thresholds.yml: edit those.\n"
+    head = f"# {MARK}alerts`, which also sets other limits, jobs and addresses: see its --help.\n"
     groups = {"groups": [{"name": f"blnk-{template.name}", "rules": rules}]}
     return head + yaml.dump(groups, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
@@ -117,7 +117,7 @@ def _rules(alert: Alert, site: Site, template: Template) -> Iterator[dict[str, A
             "description": fill(alert.description, site, level=severity).strip(),
             "checklist": ", ".join(alert.checklist),
             "runbook_url": f"{site.exporter_url}/runbooks/{alert.alert}",
-            "dashboard_url": f"{site.grafana_url}/d/blnk-{alert.dashboard}",
+            "dashboard_url": f"{site.grafana_url}{dashboards.places().get(alert.alert, '')}",
         }
         rule["annotations"] = {key: value for key, value in rule["annotations"].items() if value}
         yield rule

@@ -7,6 +7,7 @@ from importlib import resources
 
 from .fill import Site, fill, limits_in
 from .rules import Alert, expression, templates
+from .tree import MARK
 
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 # What stands between fences or backticks is to be pasted; elsewhere the name of an alert leads to its page.
@@ -28,7 +29,7 @@ def render(alert: Alert, site: Site, *, suffix: str = ".md") -> str:
         return f"[{match[0]}]({match[0]}{suffix})" if known else match[0]
 
     body = _CODE_OR_NAME.sub(linked, fill(text, site).strip())
-    return "\n".join((f"# {alert.alert}\n", f"{alert.summary}\n", body, "", *_rule(alert, site)))
+    return "\n".join((f"# {alert.alert}\n", f"{alert.summary}\n", body, "", *_rule(alert, site), f"{MARK}alerts`.\n"))
 
 
 def _rule(alert: Alert, site: Site) -> Iterator[str]:

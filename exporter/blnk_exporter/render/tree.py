@@ -1,10 +1,13 @@
-"""Rendered files on disk: all of them or none."""
+"""Rendered files on disk: all of them or none, and nobody else's touched."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from ..errors import CannotWrite
+
+MARK = "Rendered by `blnk-exporter render "
+"""Stands in every file of ours: one without it belongs to somebody else."""
 
 
 def differences(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> Iterator[str]:
@@ -23,11 +26,16 @@ def differences(files: Mapping[str, str], directory: Path, owned: Iterable[str])
 def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> None:
     """Make the directory hold exactly these files of ours; raises CannotWrite, and then nothing has changed.
 
-    New texts are written beside the old ones first: what can fail has failed before the first file is replaced.
+    New texts are written beside the old ones first: what can fail has failed before the first file is replaced. A file
+    that is not ours stays, and one where ours should go is a reason to write none.
     """
     written: list[tuple[Path, Path]] = []
-    orphans = _orphans(files, directory, owned)
+    target = directory
     try:
+        for name in files:
+            if (directory / name).is_file() and not _is_ours(directory / name):
+                raise CannotWrite(f"{directory / name} is in the way: nothing in it says that it was rendered by us")
+        orphans = _orphans(files, directory, owned)
         for name, text in files.items():
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,18 +44,27 @@ def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> No
                 new.write(text)
             Path(new.name).chmod(0o644)
             if target.is_dir():
-                raise IsADirectoryError(0, "is a directory", str(target))
+                raise IsADirectoryError(0, "is a directory")
         while written:
             new_path, target = written.pop(0)
             new_path.replace(target)
-        for orphan in orphans:
-            orphan.unlink()
+        for target in orphans:
+            target.unlink()
     except OSError as error:
         for new_path, _ in written:
             new_path.unlink(missing_ok=True)
-        raise CannotWrite(f"cannot write {error.filename or directory}: {error.strerror}") from None
+        raise CannotWrite(f"cannot write {target}: {error.strerror}") from None
 
 
 def _orphans(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> list[Path]:
-    ours = {directory / name for name in files}
-    return sorted(path for pattern in owned for path in directory.glob(pattern) if path not in ours)
+    """What was rendered once, and belongs to nothing any more."""
+    wanted = {directory / name for name in files}
+    found = sorted(path for pattern in owned for path in directory.glob(pattern) if path not in wanted)
+    return [path for path in found if _is_ours(path)]
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return MARK in path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -3,6 +3,7 @@
 Their programs are Debian's or any other's, found in PATH; they listen on free ports of loopback.
 """
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -72,6 +73,11 @@ class Monitoring:
         answer = await self._get(f"{self.prometheus_url}/api/v1/query", query=expression)
         return [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]
 
+    async def reload(self) -> None:
+        """Let Prometheus read its configuration again."""
+        async with self._session.post(f"{self.prometheus_url}/-/reload") as reply:
+            reply.raise_for_status()
+
     async def inhibited(self) -> list[Mapping[str, str]]:
         """The labels of the alerts that Alertmanager does not tell because of others."""
         found = await self._get(f"{self.alertmanager_url}/api/v2/alerts")
@@ -98,18 +104,24 @@ async def watching(
 ) -> AsyncIterator[Monitoring]:
     """Watch exporters, each the only one of its ``cluster``: its name and ``host:port``.
 
-    ``routing`` is an Alertmanager's configuration; ``heard`` is told of each message. Raises SandboxError when a server is missing or does not start. Files go below
-    ``directory``, which is the caller's to remove.
+    ``routing`` is an Alertmanager's configuration; ``heard`` is told of each message. Raises SandboxError when a server is
+    missing or does not start. Files go below ``directory``, which is the caller's to remove.
     """
     prometheus, _ = programs()
     async with contextlib.AsyncExitStack() as stack:
         webhook = await _listen(stack, heard)
         told = await stack.enter_async_context(alerted(directory, quick.alertmanager(routing, pace, webhook)))
-        config = _write_prometheus(directory, targets, told, pace)
-        storage = f"--storage.tsdb.path={directory}/prometheus"
-        asked = await _boot(stack, directory, prometheus, (config, storage, "--rules.alert.resend-delay=1s"))
+        config = _write(directory / "prometheus.yml", json.dumps(_config(targets, told, pace), indent=2))
+        flags = (
+            f"--storage.tsdb.path={directory}/prometheus",
+            "--rules.alert.resend-delay=1s",
+            "--web.enable-lifecycle",
+        )
+        asked = await _boot(stack, directory, prometheus, (config, *flags))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Monitoring(prometheus_url=f"http://{asked}", alertmanager_url=f"http://{told}", _session=session)
+        servers = Monitoring(prometheus_url=f"http://{asked}", alertmanager_url=f"http://{told}", _session=session)
+        await _add_rules(directory, targets, servers, pace)
+        yield servers
 
 
 @contextlib.asynccontextmanager
@@ -131,12 +143,19 @@ def _write(path: Path, text: str) -> str:
     return f"--config.file={path}"
 
 
-def _write_prometheus(directory: Path, targets: Mapping[str, str], alertmanager: str, pace: Pace) -> str:
+async def _add_rules(directory: Path, targets: Mapping[str, str], servers: Monitoring, pace: Pace) -> None:
+    """Once the targets are known, for which Prometheus takes five seconds, whatever the pace: until then they are absent."""
+    for _ in range(int(_START_SECONDS / _PROBE_SECONDS)):
+        if len(await servers.query("up")) >= len(targets):
+            break
+        await asyncio.sleep(_PROBE_SECONDS)
+    else:
+        raise SandboxError("Prometheus does not scrape its targets")
     site = Site(exporter_url=f"http://{next(iter(targets.values()))}")
     for name, text in alerts.render(site).items():
         if name.endswith(".rules.yml"):
-            (directory / name).write_text(quick.rules(text, pace))
-    return _write(directory / "prometheus.yml", json.dumps(_config(targets, alertmanager, pace), indent=2))
+            _write(directory / name, quick.rules(text, pace))
+    await servers.reload()
 
 
 def _config(targets: Mapping[str, str], alertmanager: str, pace: Pace) -> Mapping[str, Any]:

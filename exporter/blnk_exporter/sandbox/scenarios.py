@@ -94,7 +94,7 @@ SCENARIOS = {
     ),
     "webhook-archived": Scenario(
         description="webhooks given up: blnk_queues_archived_tasks and blnk_queues_last_archived_timestamp_seconds",
-        alerts=("BlnkQueuesTasksArchived",),
+        alerts=("BlnkQueuesSideTasksArchived",),
         trouble=trouble.webhooks_archived,
     ),
     "queue-paused": Scenario(

@@ -19,6 +19,7 @@ def build(service: Service) -> web.Application:
     app[metrics.GATE] = metrics.Gate()
     app.router.add_get(path, metrics.page, allow_head=False)
     app.router.add_get("/", status.page, allow_head=False)
+    app.router.add_get("/runbooks", runbook.moved)
     app.router.add_get("/runbooks/", runbook.index)
     app.router.add_get("/runbooks/{name}", runbook.page)
     app.router.add_get("/-/healthy", health.healthy)

@@ -9,10 +9,17 @@ from .document import document
 from .html import Html, join, tag
 from .keys import SERVICE
 
+# For commands that are pasted.
+_ASSUMED = (
+    "Commands take it that you are where Blnk and this exporter listen (localhost), that psql and redis-cli can log in and use"
+    " Blnk's database (redis-cli -n where redis.dns names one), that services are called as in Blnk's compose file, pods"
+    " stand in the namespace blnk, and $BLNK_KEY holds an API key."
+)
+
 
 async def index(_: web.Request) -> web.Response:
     """Every alert, by what it is about."""
-    parts: list[Html] = [tag("h1", "Runbooks")]
+    parts: list[Html] = [tag("h1", "Runbooks"), tag("p", _ASSUMED)]
     for template in templates():
         items = [
             tag("li", tag("a", alert.alert, href=f"/runbooks/{alert.alert}"), f": {alert.summary}")
@@ -21,6 +28,11 @@ async def index(_: web.Request) -> web.Response:
         if items:
             parts += [tag("h2", template.name), tag("ul", *items)]
     return _answer("Runbooks", join(*parts))
+
+
+async def moved(_: web.Request) -> web.Response:
+    """Who leaves out the slash finds them, too."""
+    raise web.HTTPPermanentRedirect("/runbooks/")
 
 
 async def page(request: web.Request) -> web.Response:

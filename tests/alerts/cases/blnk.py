@@ -41,7 +41,7 @@ CASES = {
     "BlnkBackpressure": (
         Case(quiet={REFUSED: Rate(0)}, loud={REFUSED: Rate(1)}),
         # Born at 1 with the first refusal; fires for as long as it is young.
-        Case(quiet={REFUSED: None}, loud={REFUSED: 1}, seconds=240),
+        Case(quiet={REFUSED: None}, loud={REFUSED: 1}, always={f"up{{{JOB}}}": 1}, seconds=240),
     ),
     "BlnkProcessRestarting": Case(quiet={START: 5, OURS: Ago(1)}, loud={START: Ago(1)}),
     "BlnkNativeMetricsMissing": Case(

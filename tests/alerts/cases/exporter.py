@@ -6,7 +6,25 @@ AGE = LIMITS["exporter.reading_age"].warning or 0
 
 CASES = {
     "BlnkExporterDown": Case(quiet={"up": 1}, loud={"up": 0}),
-    "BlnkExporterAbsent": Case(quiet={"up": 1}, loud={"up": None}, seconds=1200),
+    "BlnkExporterAbsent": (
+        Case(quiet={"up": 1}, loud={"up": None}, seconds=1200, calm_seconds=3600),
+        # One of two deployments, and one whose pods come and go.
+        Case(
+            quiet={'up{cluster="a"}': 1},
+            loud={'up{cluster="a"}': None},
+            always={'up{cluster="b"}': 1},
+            seconds=1200,
+            calm_seconds=3600,
+        ),
+        Case(
+            quiet={'up{pod="a"}': None, 'up{pod="b"}': 1},
+            loud={'up{pod="a"}': None, 'up{pod="b"}': None},
+            seconds=1200,
+            calm_seconds=3600,
+        ),
+        # There never was any.
+        Case(quiet={"up": 1}, loud={"up": None}, seconds=2 * 86400, calm_seconds=3600, step_seconds=60),
+    ),
     "BlnkExporterCollectorFailing": Case(
         quiet={'blnk_exporter_collector_success{collector="redis"}': 1},
         loud={'blnk_exporter_collector_success{collector="redis"}': 0},

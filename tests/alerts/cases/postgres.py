@@ -52,6 +52,11 @@ CASES = {
             quiet={_at("up"): 0, _DOWN: 1, _at("in_recovery", "db-2:5432"): 0},
             loud={_at("up"): 0, _DOWN: 0},
         ),
+        # Blnk reaches it: our own login is refused.
+        Case(
+            quiet={_at("up"): 0, 'blnk_server_up{address="blnk:5001"}': 1},
+            loud={_at("up"): 0, 'blnk_server_up{address="blnk:5001"}': 0},
+        ),
     ),
     "BlnkPostgresReplicaDown": (
         Case(quiet={_DOWN: 1, _at("in_recovery", "db-2:5432"): 1}, loud={_DOWN: 0}, always=_PRIMARY),

@@ -24,7 +24,9 @@ def _refused(error: str) -> Case:
 CASES = {
     "BlnkRedisDown": Case(quiet={"blnk_redis_up": 1}, loud={"blnk_redis_up": 0}),
     "BlnkRedisLoading": Case(quiet={"blnk_redis_loading": 0}, loud={"blnk_redis_loading": 1}),
-    "BlnkRedisRefusesWrites": tuple(_refused(error) for error in ("OOM", "MISCONF", "READONLY")),
+    "BlnkRedisRefusesWrites": tuple(
+        _refused(error) for error in ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "CLUSTERDOWN")
+    ),
     "BlnkRedisMemoryHigh": (
         _memory(_MEMORY.warning, "warning"),
         _memory(_MEMORY.critical, "critical"),

@@ -2,6 +2,7 @@
 
 from ..story import LIMITS, Case, Rate
 
+_SHRUNK = LIMITS["tables.shrunk"].critical or 0
 _SHARE, _LEAST = LIMITS["tables.dead"].warning or 0, LIMITS["tables.dead_least"].warning or 0
 
 
@@ -24,6 +25,16 @@ CASES = {
             quiet={_of("rows_deleted_total", "transaction_journal"): 0},
             loud={_of("rows_deleted_total", "transaction_journal"): Rate(0.01)},
         ),
+    ),
+    "BlnkTablesShrunk": tuple(
+        Case(
+            quiet={_of("size_bytes", table): _SHRUNK * 1e6, _of("size_bytes", "accounts"): 0},
+            loud={_of("size_bytes", table): _SHRUNK * _SHRUNK * 0.999e6},
+            seconds=600,
+            calm_seconds=90_000,
+            step_seconds=60,
+        )
+        for table in ("transactions", "transaction_journal", "balances")
     ),
     "BlnkTablesDeadRows": (
         Case(quiet=_dead(_LEAST * 10, _SHARE - 0.001), loud=_dead(_LEAST * 10, _SHARE + 0.001)),

@@ -1,14 +1,12 @@
-"""From trouble in the deployment to a message: real exporters, Prometheus and Alertmanager, the shipped rules and routes.
+"""From trouble in the deployment to a message and a picture: real servers, the shipped rules, routes and dashboards.
 
 All scenarios stand side by side, each a cluster of its own to one Prometheus, so an alert that mixes two of them up shows.
 """
 
 import asyncio
-import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -17,9 +15,11 @@ import pytest_asyncio
 
 from blnk_exporter import sandbox
 from blnk_exporter.render.quick import Pace
-from blnk_exporter.sandbox import SCENARIOS, Alert, Delivery, Monitoring, Sandbox
+from blnk_exporter.sandbox import SCENARIOS
 
-from .exporter import Exporter, eventually, serving, until
+from ..dashboards.asking import Asked, asked, chosen
+from .exporter import eventually, until
+from .field import PATIENCE_SCRAPES, Field, Place, deploy
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -30,8 +30,6 @@ pytestmark = [
 ]
 
 ROUTING = (Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yml").read_text()
-# Longer than any rule holds or looks back before it fires in one of the scenarios.
-PATIENCE_SCRAPES = 25
 RECEIVERS = {"critical": "pager", "warning": "tickets"}
 # Credits that balance and debits do not account for; then what a currency has too much.
 MENDING = (
@@ -43,77 +41,9 @@ MENDING = (
 # What comes by chance: enough failures for a quarter of an hour within half a minute; a row that was deleted before the
 # exporter had read it, so that its transaction stays open.
 MAY = {"database-down": {"BlnkQueuesFailing"}, "ledger-tampered": {"BlnkLedgerTransactionsWithoutTask"}}
-Key = frozenset[tuple[str, str]]
-# How busy the machine is that runs the tests is no part of any scenario.
-OF_THIS_MACHINE = frozenset({"BlnkHostCpuHigh", "BlnkHostMemoryHigh"})
 
-
-@dataclass
-class Place:
-    """One scenario: the deployment and its exporter, each with its end."""
-
-    stack: Sandbox
-    exporter: Exporter
-    sandbox_ends: contextlib.AsyncExitStack
-    exporter_ends: contextlib.AsyncExitStack
-
-    async def end(self) -> None:
-        """The exporter, if it is still there, and then the deployment."""
-        await self.exporter_ends.aclose()
-        await self.sandbox_ends.aclose()
-
-
-@dataclass
-class Field:
-    """All scenarios, watched."""
-
-    places: Mapping[str, Place]
-    servers: Monitoring
-    deliveries: list[Delivery]
-    pace: Pace
-
-    @property
-    def patience_seconds(self) -> float:
-        """In which what has to come does come."""
-        return 1.5 * PATIENCE_SCRAPES * self.pace.scrape_seconds
-
-    async def now(self, name: str, state: str = "firing") -> set[str]:
-        """The names of a scenario's alerts that are in a state."""
-        return {alert.name for alert in await self.alerts(name) if alert.state == state}
-
-    async def alerts(self, name: str) -> list[Alert]:
-        """A scenario's alerts."""
-        found = await self.servers.alerts()
-        return [alert for alert in found if alert.labels.get("cluster") == name and alert.name not in OF_THIS_MACHINE]
-
-    async def ever(self, name: str) -> set[str]:
-        """The names of all that has fired in a scenario since the beginning."""
-        expression = f'count by (alertname) (count_over_time(ALERTS{{alertstate="firing",cluster="{name}"}}[1h]))'
-        return {labels["alertname"] for labels, _ in await self.servers.query(expression)} - OF_THIS_MACHINE
-
-    async def muted(self) -> set[Key]:
-        """What is not told because of something else."""
-        return {frozenset(labels.items()) for labels in await self.servers.inhibited()}
-
-    def told(self, name: str, state: str = "firing") -> set[tuple[str, str, str]]:
-        """Receiver, name and severity of all that was sent of a scenario."""
-        return {
-            (delivery.receiver, alert.name, alert.labels["severity"])
-            for delivery in self.deliveries
-            for alert in delivery.alerts
-            if alert.state == state and alert.labels.get("cluster") == name and alert.name not in OF_THIS_MACHINE
-        }
-
-
-async def _place(name: str) -> Place:
-    sandbox_ends, exporter_ends = contextlib.AsyncExitStack(), contextlib.AsyncExitStack()
-    stack = await sandbox_ends.enter_async_context(sandbox.running(name))
-    # The disk of this machine is its own affair; where it is the scenario's, the sandbox says how full it is.
-    flags = {} if stack.statvfs else {"collectors__host": False}
-    exporter = await exporter_ends.enter_async_context(
-        serving(stack, limits__slow_interval_seconds=1, books__interval_seconds=1, **flags)
-    )
-    return Place(stack, exporter, sandbox_ends, exporter_ends)
+# Panels of what no scenario has, and why.
+UNSEEN: Mapping[str, str] = {}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -124,7 +54,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fie
     async def start(name: str) -> Place:
         # All at once would take the machine from whatever else is tested.
         async with few:
-            return await _place(name)
+            return await deploy(name)
 
     async with asyncio.TaskGroup() as group:
         starting = {name: group.create_task(start(name)) for name in SCENARIOS}
@@ -175,6 +105,35 @@ async def test_a_scenario_raises_nothing_else(watched: Field, name: str) -> None
     seen = f'count_over_time(up{{cluster="{name}"}}[1h]) >= {PATIENCE_SCRAPES}'
     await eventually(lambda: watched.servers.query(seen), watched.patience_seconds)
     assert await watched.ever(name) - MAY.get(name, set()) == set(SCENARIOS[name].alerts)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def drawn(watched: Field) -> Mapping[Asked, set[str]]:
+    """In which scenarios each query of each dashboard has something to show; one that Prometheus refuses raises."""
+    window = f"{8 * watched.pace.scrape_seconds:.0f}s"
+    found: dict[Asked, set[str]] = {one: set() for one in asked()}
+    for name, place in watched.places.items():
+        instance = place.exporter.url.removeprefix("http://")
+        variables = {"instance": instance, "host": instance, "blnk_job": "none"}
+        for one, where in found.items():
+            if await watched.servers.query(chosen(one.expr, window, **variables)):
+                where.add(name)
+    return found
+
+
+async def test_every_panel_has_something_to_show(drawn: Mapping[Asked, set[str]]) -> None:
+    """Each of its queries, in some scenario; Blnk's own metrics have a test of their own."""
+    empty = {one for one, where in drawn.items() if not where and "$blnk_job" not in one.expr}
+    assert sorted(f"{one.board}: {one.panel}: {one.expr}" for one in empty if one.panel not in UNSEEN) == []
+    assert UNSEEN.keys() - {one.panel for one in empty} == set()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_an_alert_of_a_scenario_is_seen(drawn: Mapping[Asked, set[str]], name: str) -> None:
+    """The panel that its link leads to shows something of this deployment."""
+    for alert in SCENARIOS[name].alerts:
+        seen = [where for one, where in drawn.items() if alert in one.alerts]
+        assert any(name in where for where in seen), alert
 
 
 async def test_what_follows_from_a_database_is_not_told(watched: Field) -> None:

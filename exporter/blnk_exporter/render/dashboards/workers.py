@@ -1,0 +1,62 @@
+"""Who works on the queues: rows of the dashboard of queues."""
+
+from ..board import UP, Panel, Query
+
+_Q = '{queue=~"$queue"}'
+WORKERS = (
+    Panel(
+        title="Heartbeats",
+        about="Asynq servers that live and the processes that they are in; none: nobody works.",
+        queries=(
+            Query("sum(blnk_workers_servers)", "servers"),
+            Query("sum(blnk_workers_processes)", "processes"),
+            Query("sum(blnk_workers_stopping_servers)", "about to stop"),
+        ),
+        alerts=("BlnkWorkersNone",),
+    ),
+    Panel(
+        title="Workers' health",
+        about="What each worker's own check says.",
+        queries=(Query("blnk_workers_up", "{{address}}"),),
+        kind="state-timeline",
+        states=UP,
+        alerts=("BlnkWorkersDown", "BlnkWorkersInstanceDown"),
+    ),
+    Panel(
+        title="Busy slots",
+        about="Of the servers behind each queue, which share them among their queues; the ten busiest.",
+        queries=(Query(f"topk(10, queue:blnk_workers_busy_slots:ratio{_Q})", "{{queue}}"),),
+        unit="percentunit",
+        limit="workers.busy",
+        alerts=("BlnkWorkersBusy",),
+    ),
+    Panel(
+        title="Starts of workers",
+        about="In a quarter of an hour.",
+        queries=(Query("changes(blnk_workers_newest_start_timestamp_seconds[15m])", "{{instance}}"),),
+        limit="workers.restarts",
+        alerts=("BlnkWorkersRestarting",),
+    ),
+    Panel(
+        title="Tasks that nobody takes",
+        about="What waits or is due in queues that no live worker serves. No line: every queue is served.",
+        queries=(
+            Query(
+                f"(blnk_queues_pending_tasks{_Q} + blnk_queues_scheduled_overdue_tasks{_Q}"
+                f" + blnk_queues_retry_overdue_tasks{_Q}) and on (job, instance, queue) blnk_workers_queue_consumers{_Q} == 0",
+                "{{queue}}",
+            ),
+        ),
+        limit="workers.unserved_tasks",
+        nothing="every queue is served, or unknown",
+        alerts=("BlnkWorkersQueueUnserved",),
+    ),
+    Panel(
+        title="Slots",
+        about="Tasks that the servers behind a queue can work on at a time, and those that they do.",
+        queries=(
+            Query(f"max by (instance) (blnk_workers_queue_slots{_Q})", "slots {{instance}}"),
+            Query(f"max by (instance) (blnk_workers_queue_busy_slots{_Q})", "busy {{instance}}"),
+        ),
+    ),
+)
