@@ -9,6 +9,24 @@ from blnk_exporter.render import grafana
 from blnk_exporter.render.dashboards import BOARDS
 from blnk_exporter.render.fill import Site
 
+UNSEEN = {
+    ("ledger", "Moved in half an hour"): "no sandbox is a week old",
+    ("postgres", "Age of the archive"): "archive_mode is off",
+    ("postgres", "Archiving"): "archive_mode is off",
+    ("postgres", "Damaged pages"): "the cluster has no checksums",
+    ("postgres", "Lag"): "a standby that has replayed nothing yet does not tell how late it is",
+    ("postgres", "Mean time of Blnk's statements"): "the wheel has no pg_stat_statements",
+    ("postgres", "Statements"): "the wheel has no pg_stat_statements",
+    ("postgres", "Statements at a time"): "the wheel has no pg_stat_statements",
+    ("queues", "Since a transaction was given up"): "only webhooks are given up",
+    ("redis", "Link to the primary"): "no replica",
+    ("redis", "Replicas are behind by"): "no replica",
+    ("redis", "Silence of replicas"): "no replica",
+    ("redis", "What saving costs"): "neither snapshots nor an append-only file",
+    ("redis", "Written to disk"): "no append-only file",
+}
+"""Panels with a query that no scenario of the sandbox has anything for, and why."""
+
 
 @dataclass(frozen=True)
 class Asked:

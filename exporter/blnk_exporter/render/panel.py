@@ -106,6 +106,9 @@ def _defaults(panel: Panel, site: Site) -> dict[str, Any]:
             "stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"},
             "thresholdsStyle": {"mode": "dashed" if panel.limit else "off"},
         }
+        if panel.limit:
+            # The axis would end far below a limit that is far away, and nobody would see how far.
+            found["custom"]["axisSoftMax"] = site.limits[panel.limit].first
     return found
 
 

@@ -241,7 +241,10 @@ POSTGRES = Board(
     question="Does PostgreSQL answer, what holds Blnk up, would anything be lost, and what fills up?",
     rows=(
         Row(title="Is it well?", panels=_HEALTH),
-        Row(title="Active problems", panels=tuple(replace(panel, width=2) for panel in _PROBLEMS)),
+        Row(
+            title="Active problems (of the servers that answer)",
+            panels=tuple(replace(panel, width=2) for panel in _PROBLEMS),
+        ),
         Row(title="Load", panels=_wide(_LOAD, 6, 6, 6, 6)),
         Row(title="Locks and open transactions", panels=_wide(LOCKS, 6, 6, 6, 6, 8, 8, 8)),
         Row(title="Cache, WAL and checkpoints", panels=_wide(_STORAGE, 6, 6, 6, 6)),
