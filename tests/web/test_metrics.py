@@ -2,15 +2,18 @@
 
 import asyncio
 import gzip
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from blnk_exporter import collectors
+from blnk_exporter import collectors, exposition
 from blnk_exporter.config.settings import Limits
+from blnk_exporter.web import metrics
 from blnk_exporter.web.metrics import GATE, budget_seconds
 
 from .conftest import Stage
@@ -165,6 +168,25 @@ async def test_client_that_leaves_costs_nothing(stage: Stage) -> None:
     assert (await stayer).status == 200
     await until(lambda: stage.app[GATE].busy == 0)
     assert stage.reads.count("redis") == 1
+
+
+@pytest.mark.parametrize(("most", "apart"), [(-1, True), (1_000_000, False)])
+async def test_a_large_page_is_made_beside_the_loop(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, most: int, *, apart: bool
+) -> None:
+    """Health checks and other scrapes go on meanwhile; an ordinary page is done before a thread would have begun."""
+    threads, render = [], exposition.render
+
+    def seen(*arguments: Any, **options: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return render(*arguments, **options)
+
+    monkeypatch.setattr(metrics, "_SAMPLES_MAX_AT_ONCE", most)
+    monkeypatch.setattr(exposition, "render", seen)
+    reply = await stage.get("/metrics")
+    assert reply.status == 200
+    assert "blnk_exporter_collector_success" in await reply.text()
+    assert [thread is not threading.main_thread() for thread in threads] == [apart]
 
 
 LIMIT, MARGIN = Limits().scrape_timeout_seconds, Limits().scrape_timeout_margin_seconds
