@@ -156,11 +156,24 @@ class Scraper:
 
     async def scrape(self, *, budget_seconds: float, names: frozenset[str] | None = None) -> Snapshot:
         """One outcome for each of the named collectors, all of them by default, within the budget."""
-        deadline = asyncio.get_running_loop().time() + budget_seconds
+        now = asyncio.get_running_loop().time
+        started = now()
         rooms = [room for name, room in self._rooms.items() if names is None or name in names]
-        resting = self._resting(rooms)
-        outcomes = await asyncio.gather(*(self._outcome(room, deadline, resting) for room in rooms))
-        return Snapshot(tuple(outcomes), self.enabled, dict(self._memory.last_success), self._clock())
+        found = dict(self._resting(rooms))
+        flights = [
+            (room, self._join(room, started + budget_seconds)) for room in rooms if room.collector.name not in found
+        ]
+        if flights:
+            # A caller that leaves does not end a flight; a follower with less patience gets a verdict of its own.
+            await asyncio.wait([flight.task for _, flight in flights], timeout=budget_seconds + 0.05)
+        for room, flight in flights:
+            found[room.collector.name] = await self._landed(room, flight.task, now() - started)
+        return Snapshot(
+            tuple(found[room.collector.name] for room in rooms),
+            self.enabled,
+            dict(self._memory.last_success),
+            self._clock(),
+        )
 
     async def settled(self) -> None:
         """Wait until the readings under way have ended by themselves, at their deadlines at the latest."""
@@ -194,18 +207,11 @@ class Scraper:
             del resting[max(due)[1]]
         return resting
 
-    async def _outcome(self, room: Room, deadline: float, resting: Mapping[str, Outcome]) -> Outcome:
-        if room.collector.name in resting:
-            return resting[room.collector.name]
-        flight, now = self._join(room, deadline), asyncio.get_running_loop().time
-        started = now()
-        # A caller that leaves does not end the flight; a follower with less patience gets a verdict of its own.
-        await asyncio.wait([flight.task], timeout=max(0.0, deadline - started) + 0.05)
-        if flight.task.done() and not flight.task.cancelled():
-            return flight.task.result()
+    async def _landed(self, room: Room, task: asyncio.Task[Outcome], duration_seconds: float) -> Outcome:
+        if task.done() and not task.cancelled():
+            return task.result()
         late = TimedOut("no reading within this scrape's budget")
-        results: list[Result[Any]] = [Result(source, failure=late) for source in room.sources]
-        return await self._sum_up(room, results, now() - started)
+        return await self._sum_up(room, [Result(source, failure=late) for source in room.sources], duration_seconds)
 
     def _join(self, room: Room, deadline: float) -> _Flight:
         name, now = room.collector.name, asyncio.get_running_loop().time()
@@ -225,7 +231,8 @@ class Scraper:
             reading, failure = await self._attempt(room.collector, room.collector.read(source), deadline)
             return Result(source, reading, failure)
 
-        results = await asyncio.gather(*map(one, room.sources))
+        first, *others = room.sources
+        results = await asyncio.gather(one(first), *map(one, others)) if others else [await one(first)]
         outcome = await self._sum_up(room, results, asyncio.get_running_loop().time() - started)
         # The late word of a flight that was given up is no news.
         if self._flights[room.collector.name].task is asyncio.current_task():
