@@ -18,6 +18,8 @@ from .web.app import build
 
 # How long a page that is being made may take once we are told to stop. aiohttp waits for it twice.
 _STOP_SECONDS = 1.5
+# After how many the garbage collector looks through them; Python's own 700 are a part of one scrape.
+_NEW_OBJECTS = 10_000
 
 
 async def serve(
@@ -51,9 +53,11 @@ async def serve(
         log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
         announce()
         first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
-        # What was loaded until now stays: it need not be looked through for garbage at every few scrapes.
+        # What was loaded until now stays: it need not be looked through for garbage at every few scrapes. Nor need what a
+        # scrape makes, some thousand objects, be looked through several times while it is being made.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_NEW_OBJECTS)
         await stop.wait()
         log.info("stopping")
         _ignore(stop_on)
