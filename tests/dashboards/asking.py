@@ -22,8 +22,7 @@ UNSEEN = {
     ("redis", "Link to the primary"): "no replica",
     ("redis", "Replicas are behind by"): "no replica",
     ("redis", "Silence of replicas"): "no replica",
-    ("redis", "What saving costs"): "neither snapshots nor an append-only file",
-    ("redis", "Written to disk"): "no append-only file",
+    ("redis", "What saving costs"): "no snapshots",
 }
 """Panels with a query that no scenario of the sandbox has anything for, and why."""
 

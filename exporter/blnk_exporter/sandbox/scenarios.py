@@ -18,7 +18,7 @@ class Scenario:
     description: str
     alerts: tuple[str, ...] = ()
     trouble: Callable[[Stage], Awaitable[None]] = trouble.nothing
-    valkey_args: tuple[str, ...] = ("--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
+    valkey_args: tuple[str, ...] = ("--maxmemory", "256mb", "--maxmemory-policy", "noeviction", "--appendonly", "yes")
     chain: bool = False
 
 
