@@ -171,6 +171,14 @@ _ALERTS = Panel(
 )
 _REQUESTS = "http_server_duration_milliseconds_count"
 _SHARES = (("1h", "1 h"), ("6h", "6 h"), ("1d", "1 day"), ("3d", "3 days"))
+
+
+def _failing(window: str) -> str:
+    # Blnk has no series for a status that it never gave.
+    told = f"job:blnk_http_requests:rate{window}"
+    return f"max((job:blnk_http_errors:rate{window} or 0 * {told}) / {told})"
+
+
 _NATIVE = (
     Panel(
         title="Requests",
@@ -187,10 +195,7 @@ _NATIVE = (
     Panel(
         title="Share of requests that fail",
         about="Status 5xx, over windows of several lengths: a short one tells of now, a long one of the month's budget.",
-        queries=tuple(
-            Query(f"max(job:blnk_http_errors:rate{window} / job:blnk_http_requests:rate{window})", legend)
-            for window, legend in _SHARES
-        ),
+        queries=tuple(Query(_failing(window), legend) for window, legend in _SHARES),
         unit="percentunit",
         limit="blnk.errors_fast",
         alerts=("BlnkApiErrors",),
@@ -198,10 +203,7 @@ _NATIVE = (
     Panel(
         title="Errors that last",
         about="The same share over a day and more, in small.",
-        queries=tuple(
-            Query(f"max(job:blnk_http_errors:rate{window} / job:blnk_http_requests:rate{window})", legend)
-            for window, legend in _SHARES[2:]
-        ),
+        queries=tuple(Query(_failing(window), legend) for window, legend in _SHARES[2:]),
         unit="percentunit",
         limit="blnk.errors_slow",
         alerts=("BlnkApiErrorsLasting",),
