@@ -109,14 +109,17 @@ async def drawn(watched: Field) -> Mapping[Asked, set[str]]:
     """In which scenarios each query of each dashboard has something to show; one that Prometheus refuses raises."""
     seen = f"count(count_over_time(up[1h]) >= {PATIENCE_SCRAPES}) == {len(watched.places)}"
     await eventually(lambda: watched.servers.query(seen), watched.patience_seconds)
-    window = f"{8 * watched.pace.scrape_seconds:.0f}s"
+    window = f"{20 * watched.pace.scrape_seconds:.0f}s"
     found: dict[Asked, set[str]] = {one: set() for one in asked()}
-    for name, place in watched.places.items():
-        instance = place.exporter.url.removeprefix("http://")
-        variables = {"instance": instance, "host": instance, "blnk_job": "none"}
-        for one, where in found.items():
-            if await watched.servers.query(chosen(one.expr, window, **variables)):
-                where.add(name)
+    for now in (True, False):
+        # What is there for a moment only is looked for in the minutes before.
+        rest = [one for one, where in found.items() if not where]
+        for name, place in watched.places.items():
+            instance = place.exporter.url.removeprefix("http://")
+            for one in rest:
+                expr = chosen(one.expr, window, instance=instance, host=instance, blnk_job="none")
+                if await watched.servers.query(expr if now else f"last_over_time(({expr})[{window}:])"):
+                    found[one].add(name)
     return found
 
 

@@ -56,6 +56,18 @@ async def test_enqueue(asynq: Asynq, redis: Redis) -> None:
     assert await redis.hget(f"asynq:{{{QUEUE}}}:t:txn_1", "msg") == TASK.encode()
 
 
+async def test_an_id_that_is_taken_is_refused(asynq: Asynq, redis: Redis) -> None:
+    """As long as its task is anywhere in the queue: else the end of the one would take the content of the other."""
+    assert await asynq.enqueue({TASK: NOW}) == []
+    before = await contents(redis)
+    assert await asynq.enqueue({TASK: NOW + 5}) == [TASK]
+    assert await contents(redis) == before
+    await asynq.dequeue([QUEUE], NOW)
+    assert await asynq.enqueue({TASK: NOW + 6}) == [TASK]
+    await asynq.complete([TASK], NOW + 7)
+    assert await asynq.enqueue({TASK: NOW + 8}) == []
+
+
 async def test_dequeue_takes_the_oldest_with_a_lease(asynq: Asynq, redis: Redis) -> None:
     await asynq.enqueue({TASK: NOW})
     assert await asynq.dequeue(["new:other", QUEUE], NOW) == (QUEUE, "txn_1")

@@ -67,14 +67,21 @@ class Asynq:
         # asynq, too, announces a queue only once per process: evicted, the name stays away until a restart.
         self._announced: set[str] = set()
 
-    async def enqueue(self, tasks: Mapping[Task, float]) -> None:
-        """Make tasks pending, each since its time; give the oldest first."""
+    async def enqueue(self, tasks: Mapping[Task, float]) -> Sequence[Task]:
+        """Make tasks pending, each since its time; give the oldest first. Gives those whose id is taken, which it refuses."""
+        async with self._begin() as pipe:
+            for task in tasks:
+                pipe.exists(f"{prefix(task.queue)}t:{task.id}")
+            taken = [task for task, exists in zip(tasks, await pipe.execute(), strict=True) if exists]
         async with self._begin() as pipe:
             for task, since in tasks.items():
+                if task in taken:
+                    continue
                 self._announce(pipe, task.queue)
                 self._store(pipe, task, "pending", {"pending_since": int(since * 1_000_000_000)})
                 pipe.lpush(f"{prefix(task.queue)}pending", task.id)
             await pipe.execute()
+        return taken
 
     async def schedule(self, task: Task, at: float) -> None:
         """Let a task become pending later."""

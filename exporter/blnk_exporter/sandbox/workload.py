@@ -122,11 +122,14 @@ class Workload:
         await self.enqueue(pending)
         return jobs
 
-    async def enqueue(self, jobs: Mapping[Job, float]) -> None:
-        """Make jobs pending, each since its time; the oldest first."""
-        self._jobs.update({(job.task.queue, job.task.id): job for job in jobs})
-        if jobs:
-            await self.asynq.enqueue({job.task: since for job, since in jobs.items()})
+    async def enqueue(self, jobs: Mapping[Job, float]) -> bool:
+        """Make jobs pending, each since its time; the oldest first. False if one was refused for the id of another."""
+        if not jobs:
+            return True
+        # Before they can be taken; what is refused has its elder there already.
+        for job in jobs:
+            self._jobs.setdefault((job.task.queue, job.task.id), job)
+        return not await self.asynq.enqueue({job.task: since for job, since in jobs.items()})
 
     async def schedule(self, job: Job, at: float) -> None:
         """Let a job become pending later."""
@@ -215,7 +218,9 @@ class Workload:
         """Do as the client says: since 0.15 by a task, before in the request itself."""
         job = self._resolving(transfer, action, cents)
         if self._release == "0.15.2":
-            await self.enqueue({job: now})
+            # The task of the decision before is not done yet: the client is refused, and comes again.
+            if not await self.enqueue({job: now}):
+                self._holds.append((now + _DECISION_SECONDS, transfer, action))
         else:
             with contextlib.suppress(WorkFailed):
                 await job.work(now)
