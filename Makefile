@@ -3,7 +3,7 @@ SCENARIO ?= healthy
 ADDRESS ?= 127.0.0.1:10501
 BIN := .venv/bin
 
-.PHONY: demo demo-alerts test check lint types bench lock docs clean
+.PHONY: demo demo-alerts test check lint types bench lock docs manifests clean
 
 demo: .venv/demo.done
 	@$(BIN)/blnk-exporter demo --scenario $(SCENARIO) --web.listen-address $(ADDRESS)
@@ -42,6 +42,10 @@ docs: .venv/dev.done
 	$(BIN)/blnk-exporter settings > docs/configuration.md
 	$(BIN)/blnk-exporter grants postgres > deploy/postgres/exporter_role.sql
 	$(BIN)/blnk-exporter grants redis > deploy/redis/exporter.acl
+
+# The chart's rules and dashboards, and what the chart makes: after a change of alerts/, dashboards/ or deploy/helm/.
+manifests: .venv/dev.done
+	@sh deploy/helm/render.sh
 
 # Resolves the pins anew; the result is committed.
 lock: .venv/dev.done
