@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+import trustme
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -39,6 +39,8 @@ class Pki:
     other_ca: Path
     server: tuple[Path, Path]
     elsewhere: tuple[Path, Path]
+    authority: trustme.CA
+    other: trustme.CA
 
 
 @dataclass
@@ -192,38 +194,24 @@ async def nothing_left() -> AsyncIterator[None]:
     assert len(asyncio.all_tasks()) <= tasks, "tasks left"
 
 
-def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-def _authority(directory: Path, name: str) -> Path:
-    key, certificate = directory / f"{name}.key", directory / f"{name}.crt"
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    extensions = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    _openssl("req", "-x509", *curve, "-subj", f"/CN={name}", *extensions, "-out", certificate, "-keyout", key)
-    return certificate
-
-
-def _certificate(directory: Path, ca: Path, name: str, names: str) -> tuple[Path, Path]:
-    key, request, certificate = (directory / f"{name}.{ending}" for ending in ("key", "csr", "crt"))
-    extensions = directory / f"{name}.ext"
-    extensions.write_text(f"subjectAltName={names}\n")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    _openssl("req", *curve, "-subj", f"/CN={name}", "-out", request, "-keyout", key)
-    by = ("-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial", "-days", "2", "-extfile", extensions)
-    _openssl("x509", "-req", "-in", request, *by, "-out", certificate)
+def issued(ca: trustme.CA, directory: Path, name: str, *names: str) -> tuple[Path, Path]:
+    """A certificate of an authority for some names, and its key, in files."""
+    made, certificate, key = ca.issue_cert(*names), directory / f"{name}.crt", directory / f"{name}.key"
+    certificate.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
+    key.write_bytes(made.private_key_pem.bytes())
     return certificate, key
 
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    """Certificates; skips where there is no openssl to make them."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl here to make certificates")
+    """Two authorities, and certificates of the first."""
     made = tmp_path_factory.mktemp("pki")
-    ca, other_ca = _authority(made, "authority"), _authority(made, "other")
-    server = _certificate(made, ca, "here", "IP:127.0.0.1,DNS:localhost")
-    return Pki(ca, other_ca, server, _certificate(made, ca, "elsewhere", "DNS:elsewhere.example"))
+    authority, other = trustme.CA(), trustme.CA()
+    paths = made / "authority.crt", made / "other.crt"
+    authority.cert_pem.write_to_path(str(paths[0]))
+    other.cert_pem.write_to_path(str(paths[1]))
+    server = issued(authority, made, "here", "127.0.0.1", "localhost")
+    return Pki(*paths, server, issued(authority, made, "elsewhere", "elsewhere.example"), authority, other)
 
 
 async def _furnish(database: Database) -> None:
@@ -261,7 +249,7 @@ class Farm:
         if version not in self._databases:
             debian = version == 15
             # Debian's is the only one here that was built with TLS and comes with the extension.
-            tls = self._request.getfixturevalue("pki").server if debian and shutil.which("openssl") else None
+            tls = self._request.getfixturevalue("pki").server if debian else None
             more = {"shared_preload_libraries": "pg_stat_statements"} if debian else {}
             server = await PostgresServer.start(
                 self._factory.mktemp(f"postgres{version}"),

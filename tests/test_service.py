@@ -16,6 +16,7 @@ import structlog
 
 from blnk_exporter import config, service
 from blnk_exporter.collector import Collector, Reading, Room
+from blnk_exporter.config.settings import Web
 from blnk_exporter.errors import ConfigError, Fault, UnknownCollector
 from blnk_exporter.metric import Sample
 from blnk_exporter.service import RELOADED, RELOADED_AT, Service
@@ -24,7 +25,7 @@ from blnk_exporter.service import RELOADED, RELOADED_AT, Service
 class Names(list[str]):
     """Settings: the names of the collectors."""
 
-    own = SimpleNamespace(web=None, log=None)
+    own = SimpleNamespace(web=Web(), log=None)
 
 
 @dataclass

@@ -63,6 +63,9 @@ def _settings_flags(command: F) -> F:
         click.option(
             "--web.listen-address", "web__listen_address", metavar="HOST:PORT", help="[default: 127.0.0.1:10501]"
         ),
+        click.option(
+            "--web.config.file", "web__config_file", metavar="PATH", help="TLS, users and tokens.  [default: none]"
+        ),
         click.option("--web.telemetry-path", "web__telemetry_path", metavar="PATH", help="[default: /metrics]"),
         click.option(
             "--log.level",
@@ -175,22 +178,23 @@ async def _scrape(service: Service, *, as_json: bool) -> int:
 )
 def ping(*, address: str | None, timeout: float) -> None:
     """Exit 0 if an exporter is alive on this machine: the health check of a container."""
-    where = _listening(address, dict(os.environ))
-    if failure := ping_exporter(where, timeout_seconds=timeout):
+    where, tls = _listening(address, dict(os.environ))
+    if failure := ping_exporter(where, tls=tls, timeout_seconds=timeout):
         raise click.ClickException(f"{where.listen_address}: {failure}")
 
 
-def _listening(address: str | None, environ: dict[str, str]) -> Web:
-    """Where an exporter with this flag and environment listens."""
+def _listening(address: str | None, environ: dict[str, str]) -> tuple[Web, bool]:
+    """Where an exporter with this flag and environment listens, and whether it speaks TLS."""
     try:
-        return _loader({"web__listen_address": address}, environ)().settings.own.web
+        loaded = _loader({"web__listen_address": address}, environ)()
     except ConfigError:
         # A configuration that has become faulty must not kill the exporter that still runs on the one before.
         given = address or environ.get("BLNK_EXPORTER_WEB_LISTEN_ADDRESS")
         try:
-            return Web(listen_address=given) if given else Web()
+            return Web(listen_address=given) if given else Web(), False
         except ValueError:
             raise click.ClickException(f"{given!r} is no address; it must be host:port, [::1]:port or :port") from None
+    return loaded.settings.own.web, loaded.protection.tls is not None
 
 
 @cli.command(short_help="Try it out without a Blnk.", context_settings=_HELP)
@@ -223,7 +227,7 @@ def demo(*, scenario: str, address: str, level: str, routing: TextIO | None) -> 
         click.echo(demonstration.scenarios())
         return
     log.set_up(level, "logfmt")
-    demonstration.run(scenario, where=_listening(address, {}), routing=routing.read() if routing else None)
+    demonstration.run(scenario, where=_listening(address, {})[0], routing=routing.read() if routing else None)
 
 
 @cli.command(short_help="List every metric.", context_settings=_HELP)

@@ -5,8 +5,11 @@ import gc
 import http.client
 import os
 import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -15,11 +18,37 @@ from .config.settings import Web
 from .errors import CannotListen
 from .service import Service
 from .web.app import build
+from .web.keys import DOOR
 
 # How long a page that is being made may take once we are told to stop. aiohttp waits for it twice.
 _STOP_SECONDS = 1.5
+# What one client may send, and for how long it may be silent: Prometheus is, between two scrapes.
+_CLIENTS: Any = {
+    "keepalive_timeout": 75.0,
+    "lingering_time": 1.0,
+    "max_line_size": 4096,
+    "max_field_size": 8190,
+    "max_headers": 64,
+}
 # After how many the garbage collector looks through them; Python's own 700 are a part of one scrape.
 _NEW_OBJECTS = 10_000
+
+
+@asynccontextmanager
+async def listening(service: Service, where: Web, *, stop_seconds: float = _STOP_SECONDS) -> AsyncIterator[int]:
+    """The pages of a service that has been started, at an address; gives the port. Raises CannotListen."""
+    app = build(service)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, **_CLIENTS)
+    await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("aiohttp has made no server")
+    try:
+        with _told(where):
+            port = await app[DOOR].open(runner.server, where)
+        yield port
+    finally:
+        await app[DOOR].close()
+        await runner.cleanup()
 
 
 async def serve(
@@ -34,37 +63,35 @@ async def serve(
     """
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
     own = service.settings.own
-    runner = web.AppRunner(build(service), access_log=None, shutdown_timeout=_STOP_SECONDS)
-    await runner.setup()
-    first: asyncio.Task[object] | None = None
     try:
-        with _listening(own.web):
-            await web.TCPSite(runner, own.web.host or None, own.web.port).start()
-        reloads: set[asyncio.Task[bool]] = set()
+        async with listening(service, own.web):
+            reloads: set[asyncio.Task[bool]] = set()
 
-        def reload() -> None:
-            task = asyncio.create_task(service.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
+            def reload() -> None:
+                task = asyncio.create_task(service.reload())
+                reloads.add(task)
+                task.add_done_callback(reloads.discard)
 
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        for number in stop_on:
-            loop.add_signal_handler(number, stop.set)
-        log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
-        announce()
-        first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
-        # What was loaded until now stays: it need not be looked through for garbage at every few scrapes. Nor need what a
-        # scrape makes, some thousand objects, be looked through several times while it is being made.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_NEW_OBJECTS)
-        await stop.wait()
-        log.info("stopping")
-        _ignore(stop_on)
+            loop.add_signal_handler(signal.SIGHUP, reload)
+            for number in stop_on:
+                loop.add_signal_handler(number, stop.set)
+            log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
+            if not own.web.is_loopback and (missing := service.protection.missing):
+                log.warning("whoever reaches the address can read the pages", without=" and ".join(missing))
+            announce()
+            first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
+            # What was loaded until now stays: it need not be looked through for garbage at every few scrapes. Nor need
+            # what a scrape makes, some thousand objects, be looked through several times while it is being made.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_NEW_OBJECTS)
+            try:
+                await stop.wait()
+            finally:
+                first.cancel()
+            log.info("stopping")
+            _ignore(stop_on)
     finally:
-        if first is not None:
-            first.cancel()
-        await runner.cleanup()
         await service.close()
 
 
@@ -79,13 +106,13 @@ def _ignore(numbers: Collection[signal.Signals]) -> None:
 
 async def try_address(where: Web) -> None:
     """Raises CannotListen, before anything has been started that would have to be stopped again."""
-    with _listening(where):
+    with _told(where):
         server = await asyncio.get_running_loop().create_server(asyncio.Protocol, where.host or None, where.port)
     server.close()
 
 
 @contextmanager
-def _listening(where: Web) -> Iterator[None]:
+def _told(where: Web) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -94,18 +121,38 @@ def _listening(where: Web) -> Iterator[None]:
         raise CannotListen(f"cannot listen on {where.listen_address}: {reason}") from None
 
 
-def ping(where: Web, *, timeout_seconds: float) -> str | None:
-    """Why no healthy exporter answers there; None when one does."""
+def ping(where: Web, *, tls: bool, timeout_seconds: float) -> str | None:
+    """Why no healthy exporter answers there; None when one does.
+
+    With ``tls`` that is tried first, and plain HTTP otherwise; the other one next: it may have been switched since.
+    """
+    until = time.monotonic() + timeout_seconds
+    failure = _ask(where, tls=tls, timeout_seconds=timeout_seconds)
+    left = until - time.monotonic()
+    return failure if failure is None or left <= 0 else _ask(where, tls=not tls, timeout_seconds=left) and failure
+
+
+def _ask(where: Web, *, tls: bool, timeout_seconds: float) -> str | None:
     # Who listens on every interface is asked on loopback.
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.host, where.host)
     connection = http.client.HTTPConnection(host, where.port, timeout=timeout_seconds)
+    if tls:
+        # It is this machine that is asked, under a name that no certificate has, and told nothing.
+        unverified = ssl._create_unverified_context()  # noqa: S323, SLF001 - there is no other name for it
+        connection = http.client.HTTPSConnection(host, where.port, timeout=timeout_seconds, context=unverified)
+    greeted = False
     try:
+        connection.connect()
+        greeted = tls
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
+    except (ConnectionResetError, ssl.SSLEOFError) as error:
+        # Who returns our greeting and then hangs up, for want of a certificate of ours, is alive.
+        return None if greeted else str(error) or "hangs up"
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
     except (http.client.HTTPException, ValueError) as error:
         return f"answers no HTTP: {type(error).__name__}"
     finally:
         connection.close()
-    return None if status == http.HTTPStatus.OK else f"answers {status}"
+    return None if status in {http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED} else f"answers {status}"

@@ -1,6 +1,7 @@
 """The exporter at work: the current settings with their clients and scraper, exchanged as one when a file changes."""
 
 import asyncio
+import operator
 import os
 import platform
 import time
@@ -14,7 +15,7 @@ import structlog
 
 from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
-from .config import Loaded
+from .config import Loaded, Protection
 from .config.settings import Own, Settings
 from .errors import ConfigError, Fault
 from .metric import Metric, Sample
@@ -29,7 +30,14 @@ RELOADED = Metric(
 RELOADED_AT = Metric(
     "blnk_exporter_config_last_reload_success_timestamp_seconds", "When the configuration in force was read."
 )
-METRICS = (BUILD, RELOADED, RELOADED_AT)
+TURNED_AWAY = Metric(
+    "blnk_exporter_web_turned_away_total",
+    "Clients of the exporter's own pages that got none, since it started: tls is a handshake that failed or took too long, "
+    "certificate one without a name that may, credentials wrong ones, rate too many requests or wrong credentials, "
+    "connections more than limits.connections.",
+    ("reason",),
+)
+METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY)
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -100,6 +108,8 @@ class Service:
         self._reload_ok = True
         self._exchange = asyncio.Lock()
         self._leaving: dict[asyncio.Task[None], _Generation] = {}
+        self.turned_away = dict.fromkeys(("tls", "certificate", "credentials", "rate", "connections"), 0)
+        """How many clients of the web endpoint, by reason."""
         self.scraped = asyncio.Event()
         """Set once a scrape has completed, whatever it found."""
 
@@ -107,6 +117,11 @@ class Service:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._generation.loaded.settings
+
+    @property
+    def protection(self) -> Protection:
+        """What is asked of the clients of the web endpoint."""
+        return self._generation.loaded.protection
 
     @property
     def limits(self) -> Mapping[str, Threshold]:
@@ -132,8 +147,7 @@ class Service:
         self, *, budget_seconds: float, collect: Iterable[str] = (), exclude: Iterable[str] = ()
     ) -> Snapshot:
         """One scrape, after a look whether a file of the configuration has changed; raises UnknownCollector."""
-        if self._generation.has_changed():
-            await self.reload(only_if_changed=True)
+        await self.refresh()
         with self._generation.in_use() as scraper:
             # Only now: a changed configuration may have other collectors.
             names = scraper.select(collect, exclude)
@@ -142,6 +156,11 @@ class Service:
             self._remember(snapshot)
         self.scraped.set()
         return snapshot
+
+    async def refresh(self) -> None:
+        """Read the configuration again if one of its files has changed."""
+        if self._generation.has_changed():
+            await self.reload(only_if_changed=True)
 
     async def reload(self, *, only_if_changed: bool = False) -> bool:
         """Read the configuration again; a faulty one leaves the old one in force, and False says so."""
@@ -172,6 +191,8 @@ class Service:
         yield from BUILD(1, version=__version__, python=platform.python_version())
         yield from RELOADED(self._reload_ok)
         yield from RELOADED_AT(self._generation.read_at)
+        for reason, count in self.turned_away.items():
+            yield from TURNED_AWAY(count, reason=reason)
         yield from snapshot.samples()
 
     @property
@@ -208,9 +229,10 @@ class Service:
         return watched, _signature(watched)
 
     def _warn_of_restart(self, old: Own, new: Own) -> None:
-        for part in ("web", "log"):
-            if getattr(old, part) != getattr(new, part):
-                self._log.warning("a change that takes a restart", setting=part)
+        for setting in ("web.listen_address", "web.telemetry_path", "log"):
+            look = operator.attrgetter(setting)
+            if look(old) != look(new):
+                self._log.warning("a change that takes a restart", setting=setting)
 
     async def _build(
         self, watched: tuple[Path, ...], signature: _Signature, *, needed: frozenset[Path] = frozenset()

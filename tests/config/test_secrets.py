@@ -87,7 +87,7 @@ def test_faults_of_connection_strings_show_none(loading, bad) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(LEAVES) - {"blnk.config", "postgres.user", "redis.username", "redis.ca_file"})
+    "path", sorted(set(LEAVES) - {"blnk.config", "postgres.user", "redis.username", "redis.ca_file", "web.config_file"})
 )
 def test_faults_of_settings_show_none(loading, path) -> None:
     """A secret that was put in the wrong place stays unseen too."""

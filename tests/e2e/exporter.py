@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from blnk_exporter import config
+from blnk_exporter.config.settings import Web
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
+from blnk_exporter.serve import listening as listening_at
 from blnk_exporter.service import Service
-from blnk_exporter.web.app import build
 
 from .page import TEXT, Page, parse
 
@@ -74,14 +74,10 @@ class Exporter:
 async def listening(service: Service) -> AsyncIterator[Exporter]:
     """The service's own web application on a free port."""
     await service.start()
-    runner = web.AppRunner(build(service), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield Exporter(service, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        async with listening_at(service, Web(listen_address="127.0.0.1:0"), stop_seconds=0.1) as port:
+            yield Exporter(service, f"http://127.0.0.1:{port}")
     finally:
-        await runner.cleanup()
         await service.close()
 
 

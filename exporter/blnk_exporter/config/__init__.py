@@ -6,7 +6,8 @@ Row 1 of the house: nothing here opens a socket; files are read by ``load`` alon
 
     blnk.json < BLNK_*                           as Blnk reads them          blnk.py
     exporter.yml < BLNK_EXPORTER_* < flags       as we do                    own.py
-                    └─► servers, workers, DSNs, queues                       targets.py
+                    ├─► servers, workers, DSNs, queues                       targets.py
+                    └─► TLS, users, tokens of our own pages                  protection.py
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from . import blnk, own, targets
+from . import blnk, own, protection, targets
 from .files import Files
 from .origin import EffectiveValue
+from .protection import Protection
 from .resolution import Resolution
 from .settings import Settings
 
-__all__ = ["EffectiveValue", "Loaded", "load"]
+__all__ = ["EffectiveValue", "Loaded", "Protection", "load"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Loaded:
     values: tuple[EffectiveValue, ...]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
+    protection: Protection
 
 
 def load(
@@ -52,6 +55,7 @@ def load(
     blnks = blnk.read(ours.own.blnk, ours.origin("blnk.config"), environ, files)
     resolution = Resolution(ours, blnks, files)
     settings = targets.resolve(resolution)
+    protected = protection.read(resolution)
     limits = files.path(ours.own.thresholds) if ours.own.thresholds else None
     if resolution.is_faulty:
         raise ConfigError(ours.faults + blnks.faults + resolution.faults, files=files.seen)
@@ -64,4 +68,5 @@ def load(
         values=(*ours.values, *blnks.values, *resolution.values),
         notes=tuple(dict.fromkeys(notes + resolution.notes)),
         files=tuple(files.seen),
+        protection=protected,
     )

@@ -77,6 +77,8 @@ def flag(path: str, value: object) -> Origin:
         name = f"--{'no-' if value is False or value == 'false' else ''}collector.{key}"
     elif section == "blnk":
         name = f"--blnk-{key}"
+    elif path == "web.config_file":
+        name = "--web.config.file"  # as it is called everywhere
     else:
         name = f"--{path.replace('_', '-')}"
     return Origin(f"flag {name}", name)

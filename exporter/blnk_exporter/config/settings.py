@@ -1,5 +1,6 @@
 """The effective settings: frozen, typed, secrets masked. Nothing here reads a file or the environment."""
 
+import ipaddress
 import zoneinfo
 from typing import Annotated, Literal
 
@@ -189,7 +190,11 @@ class Limits(Model):
         default=2000, description="How many series a metric may have on the page; what is beyond is left out, and told."
     )
     requests: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=40, description="How many scrapes may be under way at once; more are turned away with 503."
+        default=64, description="How many scrapes may be under way at once; more are turned away with 503."
+    )
+    connections: Annotated[int, Field(ge=4, le=10_000)] = Field(
+        default=256,
+        description="How many connections to the exporter's pages may be open; who has been idle longest makes room for the next.",
     )
 
 
@@ -203,11 +208,24 @@ class Web(Model):
     telemetry_path: Annotated[str, AfterValidator(route)] = Field(
         default="/metrics", description="Path of the page for Prometheus. A change takes a restart."
     )
+    config_file: str | None = Field(
+        default=None,
+        description="File with TLS, users and tokens for all of the exporter's pages, as Prometheus' own servers take it: see "
+        "[protect.md](protect.md). Default: the pages are open to whoever reaches the address.",
+    )
 
     @property
     def host(self) -> str:
         """The interface to listen on; empty for every one."""
         return listen(self.listen_address)[0]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def port(self) -> int:

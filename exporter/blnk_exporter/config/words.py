@@ -9,6 +9,10 @@ _KINDS = {
     "float": "must be a number",
     "finite": "must be a number",
     "tuple": "must be a list",
+    "dict": "must hold keys and their values",
+    "model": "must hold keys and their values",
+    "missing": "is missing",
+    "extra": "is not a known key",
 }
 _BOUNDS = {
     "greater_than": ("gt", "must be more than"),

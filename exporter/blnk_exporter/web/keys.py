@@ -3,5 +3,7 @@
 from aiohttp import web
 
 from ..service import Service
+from .door import Door
 
 SERVICE = web.AppKey("service", Service)
+DOOR = web.AppKey("door", Door)
