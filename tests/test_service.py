@@ -50,7 +50,7 @@ class World:
         later = self.file.with_name("later")
         if "bad" in words or ("later" in words and not later.exists()):
             raise ConfigError([Fault("file", "is bad")], files=[self.file, later])
-        return SimpleNamespace(settings=Names(words), files=(self.file,), thresholds=None)
+        return SimpleNamespace(settings=Names(words), files=(self.file,), thresholds=None, targets={})
 
     def write(self, text: str) -> None:
         """Write the file so that it is seen to have changed."""

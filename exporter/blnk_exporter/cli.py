@@ -87,12 +87,15 @@ def _settings_flags(command: F) -> F:
 def _loader(options: dict[str, Any], environ: dict[str, str]) -> Callable[[], config.Loaded]:
     """Reads the configuration anew at each call, from the same flags and environment."""
     given = {name: value for name, value in options.items() if value is not None}
-    file = given.pop("config_file", None)
+    file, target = given.pop("config_file", None), given.pop("target", None)
     flags = {name.replace("__", "."): value for name, value in given.items()}
     directory = Path()
 
     def load() -> config.Loaded:
-        return config.load(flags=flags, environ=environ, directory=directory, config_file=Path(file) if file else None)
+        loaded = config.load(
+            flags=flags, environ=environ, directory=directory, config_file=Path(file) if file else None
+        )
+        return loaded if target is None else loaded.target(target)
 
     return load
 
@@ -128,21 +131,32 @@ async def _serve(service: Service) -> None:
         raise click.ClickException(str(error)) from None
 
 
+_TARGET = click.option("--target", metavar="NAME", help="Which one, where the configuration has several targets.")
+
+
 @cli.command("check-config", short_help="Print what is configured and where it comes from.", context_settings=_HELP)
+@_TARGET
 @_settings_flags
 def check_config(**options: Any) -> None:
-    """Print every effective value with its origin, secrets masked; exit 1 and print every fault if there is one."""
-    click.echo(report.render_check(_load_or_exit(_loader(options, dict(os.environ)))), nl=False)
+    """Print every effective value with its origin, secrets masked; exit 1 and print every fault if there is one.
+
+    With targets, all of them are checked; the values of one are printed with --target.
+    """
+    load = _loader(options, dict(os.environ))
+    click.echo(report.render_check(_load_or_exit(lambda: load().checked())), nl=False)
 
 
 @cli.command(short_help="Read everything once and print it.", context_settings=_HELP)
+@_TARGET
 @click.option("--json", "as_json", is_flag=True, help="Print collectors and samples as JSON.")
 @_settings_flags
 def scrape(*, as_json: bool, **options: Any) -> None:
     """Read everything once and print it; exit 1 if a collector failed."""
     load = _loader({"log__level": "error"} | {k: v for k, v in options.items() if v is not None}, dict(os.environ))
-    settings = _load_or_exit(load).settings
-    log.set_up(settings.own.log.level, settings.own.log.format)
+    loaded = _load_or_exit(load)
+    if loaded.targets:
+        raise click.UsageError(f"which target? --target NAME, of {', '.join(loaded.targets)}")
+    log.set_up(loaded.settings.own.log.level, loaded.settings.own.log.format)
     sys.exit(asyncio.run(_scrape(Service(load), as_json=as_json)))
 
 
@@ -244,6 +258,7 @@ def settings() -> None:
 
 @cli.command("grants", short_help="Print the rights that the exporter needs.", epilog=_GRANTS, context_settings=_HELP)
 @click.argument("store", type=click.Choice([*grants.RENDERED]), metavar="postgres|redis")
+@_TARGET
 @_settings_flags
 def print_grants(*, store: str, **options: Any) -> None:
     """Print what a role of the exporter's own needs, and not a right more.

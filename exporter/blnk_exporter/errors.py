@@ -5,6 +5,7 @@
     ExporterError
     ├── ConfigError            the operator's input, with every fault at once
     ├── UnknownCollector       a request names a collector that does not exist
+    ├── UnknownTarget          a request names a deployment that is not configured
     ├── CannotListen           our own address is taken, or not ours
     ├── CannotWrite            a folder for what we render
     └── ReadingError           one source, one scrape
@@ -56,6 +57,10 @@ class ConfigError(ExporterError):
 
 class UnknownCollector(ExporterError):
     """A request names a collector that does not exist; the message lists those that do."""
+
+
+class UnknownTarget(ExporterError):
+    """A request names a deployment that is none of ``targets``; the message lists those that are."""
 
 
 class CannotListen(ExporterError):

@@ -9,16 +9,17 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
 
 from .config.settings import Web
 from .errors import CannotListen
+from .fleet import Fleet
 from .service import Service
 from .web.app import build
-from .web.keys import DOOR
+from .web.keys import DOOR, FLEET
 
 # How long a page that is being made may take once we are told to stop. aiohttp waits for it twice.
 _STOP_SECONDS = 1.5
@@ -34,9 +35,16 @@ _CLIENTS: Any = {
 _NEW_OBJECTS = 10_000
 
 
+class Opened(NamedTuple):
+    """Where the pages are, and the deployments behind them."""
+
+    port: int
+    fleet: Fleet
+
+
 @asynccontextmanager
-async def listening(service: Service, where: Web, *, stop_seconds: float = _STOP_SECONDS) -> AsyncIterator[int]:
-    """The pages of a service that has been started, at an address; gives the port. Raises CannotListen."""
+async def listening(service: Service, where: Web, *, stop_seconds: float = _STOP_SECONDS) -> AsyncIterator["Opened"]:
+    """The pages of a service that has been started, at an address. Raises CannotListen."""
     app = build(service)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, **_CLIENTS)
     await runner.setup()
@@ -45,7 +53,7 @@ async def listening(service: Service, where: Web, *, stop_seconds: float = _STOP
     try:
         with _told(where):
             port = await app[DOOR].open(runner.server, where)
-        yield port
+        yield Opened(port, app[FLEET])
     finally:
         await app[DOOR].close()
         await runner.cleanup()
@@ -64,7 +72,7 @@ async def serve(
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
     own = service.settings.own
     try:
-        async with listening(service, own.web):
+        async with listening(service, own.web) as opened:
             reloads: set[asyncio.Task[bool]] = set()
 
             def reload() -> None:
@@ -79,7 +87,7 @@ async def serve(
             if not own.web.is_loopback and (missing := service.protection.missing):
                 log.warning("whoever reaches the address can read the pages", without=" and ".join(missing))
             announce()
-            first = asyncio.create_task(service.scrape(budget_seconds=own.limits.scrape_timeout_seconds))
+            first = asyncio.create_task(_first(service, opened.fleet, own.limits.scrape_timeout_seconds))
             # What was loaded until now stays: it need not be looked through for garbage at every few scrapes. Nor need
             # what a scrape makes, some thousand objects, be looked through several times while it is being made.
             gc.collect()
@@ -93,6 +101,12 @@ async def serve(
             _ignore(stop_on)
     finally:
         await service.close()
+
+
+async def _first(service: Service, fleet: Fleet, budget_seconds: float) -> None:
+    """What the exporter is not ready before."""
+    await fleet.look_at_all()
+    await service.scrape(budget_seconds=budget_seconds)
 
 
 def _ignore(numbers: Collection[signal.Signals]) -> None:

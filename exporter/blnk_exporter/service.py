@@ -15,7 +15,7 @@ import structlog
 
 from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
-from .config import Loaded, Protection
+from .config import Loaded, Protection, Target
 from .config.settings import Own, Settings
 from .errors import ConfigError, Fault
 from .metric import Metric, Sample
@@ -37,7 +37,11 @@ TURNED_AWAY = Metric(
     "connections more than limits.connections.",
     ("reason",),
 )
-METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY)
+TARGETS = Metric(
+    "blnk_exporter_targets",
+    "How many deployments the configuration names under targets; absent where it names none and watches one Blnk.",
+)
+METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY, TARGETS)
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -124,6 +128,11 @@ class Service:
         return self._generation.loaded.protection
 
     @property
+    def targets(self) -> Mapping[str, Target]:
+        """The deployments that have a service of their own; with any, this one watches none."""
+        return self._generation.loaded.targets
+
+    @property
     def limits(self) -> Mapping[str, Threshold]:
         """The limits that the page and the runbooks go by."""
         return self._generation.limits
@@ -162,6 +171,11 @@ class Service:
         if self._generation.has_changed():
             await self.reload(only_if_changed=True)
 
+    async def take(self, load: Callable[[], Loaded]) -> bool:
+        """Go on with another configuration than until now, unless it is faulty, which False says."""
+        self._load = load
+        return await self.reload()
+
     async def reload(self, *, only_if_changed: bool = False) -> bool:
         """Read the configuration again; a faulty one leaves the old one in force, and False says so."""
         async with self._exchange:
@@ -191,6 +205,8 @@ class Service:
         yield from BUILD(1, version=__version__, python=platform.python_version())
         yield from RELOADED(self._reload_ok)
         yield from RELOADED_AT(self._generation.read_at)
+        if self.targets:
+            yield from TARGETS(len(self.targets))
         for reason, count in self.turned_away.items():
             yield from TURNED_AWAY(count, reason=reason)
         yield from snapshot.samples()
@@ -247,7 +263,9 @@ class Service:
         clients = await stack.enter_async_context(
             open_clients(loaded.settings, statvfs=self._statvfs, remembered=self._remembered)
         )
-        scraper = Scraper(collectors.bind(clients), known=collectors.NAMES, memory=self.memory)
+        # Beside targets there is nothing to watch: this machine's own host is none of theirs.
+        rooms = () if loaded.targets else collectors.bind(clients)
+        scraper = Scraper(rooms, known=() if loaded.targets else collectors.NAMES, memory=self.memory)
         present = frozenset(path for path, look in zip(watched, signature, strict=True) if look)
         return _Generation(loaded, scraper, stack, watched, signature, limits, time.time(), present)
 

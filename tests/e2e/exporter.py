@@ -75,8 +75,8 @@ async def listening(service: Service) -> AsyncIterator[Exporter]:
     """The service's own web application on a free port."""
     await service.start()
     try:
-        async with listening_at(service, Web(listen_address="127.0.0.1:0"), stop_seconds=0.1) as port:
-            yield Exporter(service, f"http://127.0.0.1:{port}")
+        async with listening_at(service, Web(listen_address="127.0.0.1:0"), stop_seconds=0.1) as opened:
+            yield Exporter(service, f"http://127.0.0.1:{opened.port}")
     finally:
         await service.close()
 

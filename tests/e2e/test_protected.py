@@ -58,8 +58,8 @@ class Here:
         await service.start()
         scheme = "https" if service.protection.tls else "http"
         try:
-            async with listening(service, Web(listen_address="127.0.0.1:0"), stop_seconds=0.1) as port:
-                yield Exporter(service, f"{scheme}://127.0.0.1:{port}")
+            async with listening(service, Web(listen_address="127.0.0.1:0"), stop_seconds=0.1) as opened:
+                yield Exporter(service, f"{scheme}://127.0.0.1:{opened.port}")
         finally:
             await service.close()
 

@@ -16,7 +16,7 @@ ROWS = (
     "clients",
     "collectors",
     "scrape news",
-    "exposition service render",
+    "exposition service fleet render",
     "web serve sandbox",
     "cli cli_render demo demo_alerts log __main__",
 )
@@ -31,9 +31,10 @@ HOMES = {
     "psutil": {"clients/files.py"},
     "yaml": {"config", "render"},
     "markdown_it": {"web/runbook.py"},
+    "dotenv": {"config/target.py"},
     "pydantic": {"config", "formats", "clients"},
     "click": {"cli.py", "cli_render.py", "demo.py", "demo_alerts.py"},
-    "structlog": {"web/door.py", "scrape.py", "news.py", "service.py", "serve.py", "log.py"},
+    "structlog": {"fleet.py", "web/door.py", "scrape.py", "news.py", "service.py", "serve.py", "log.py"},
 }
 
 

@@ -163,10 +163,10 @@ async def test_client_that_leaves_costs_nothing(stage: Stage) -> None:
         await writer.drain()
         writer.transport.abort()
     stayer = asyncio.create_task(stage.get("/metrics"))
-    await until(lambda: stage.app[GATE].busy == 6)
+    await until(lambda: stage.app[GATE].busy.total() == 6)
     stage.opened.set()
     assert (await stayer).status == 200
-    await until(lambda: stage.app[GATE].busy == 0)
+    await until(lambda: stage.app[GATE].busy.total() == 0)
     assert stage.reads.count("redis") == 1
 
 

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[\w.-]+")
 _ROUTE = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_TAKEN = frozenset({"/-/healthy", "/-/ready"})
+_TAKEN = frozenset({"/-/healthy", "/-/ready", "/probe", "/sd", "/runbooks"})
 
 
 def listen(text: str) -> tuple[str, int]:

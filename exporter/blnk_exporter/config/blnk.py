@@ -55,14 +55,14 @@ def read(own: BlnkFile, place: Origin, environ: Mapping[str, str], files: Files)
     reading = Reading(_version(own.version))
     if not own.enabled:
         return reading
-    present = files.exists(own.config)
-    if present:
+    present = own.config is not None and files.exists(own.config)
+    if own.config and present:
         _read_file(own.config, files, reading)
     elif place.text != origin.default().text:
         reading.faults.append(Fault(place.where, f"{own.config} does not exist"))
     _read_environment(environ, files, reading)
     if not present and not reading.given:
-        if not reading.faults:
+        if not reading.faults and own.config:
             reading.notes.append(f"{own.config} does not exist in {files.directory} and no BLNK_* variable is set.")
         return reading
     settled = {key.path: _settle(key, reading) for key in FIELDS}

@@ -1,7 +1,7 @@
 """The exporter's own settings: exporter.yml, then BLNK_EXPORTER_* over it, then flags over both."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,16 +56,34 @@ class Reading:
         return [EffectiveValue(path, _shown(self.own, path), self.origin(path).text) for path in LEAVES]
 
 
-def read(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file: str | None, files: Files) -> Reading:
+@dataclass
+class Layers:
+    """What file, variables and flags say, one over the other; ``targets`` is what the file has under that key, at ``place``."""
+
+    given: Layer = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    targets: Any = None
+    place: str = ""
+
+
+def collect(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file: str | None, files: Files) -> Layers:
     """Read the three layers; a fault of one does not hide those of the others."""
-    reading = Reading()
-    layers = [
-        _layer(_file_keys(config_file, environ, files, reading.faults), reading.faults),
-        _layer(_environment_keys(environ, reading.faults), reading.faults),
-        _layer(_flag_keys(flags, reading.faults), reading.faults),
-    ]
-    for layer in layers:
-        reading.given |= layer
+    found = Layers()
+    name, content = _content(config_file, environ, files, found.faults)
+    found.targets, found.place = content.pop("targets", None), f"{name} targets"
+    found.given = (
+        layer(
+            ((key, value, origin.file(name, key)) for key, value in flatten(content, name, found.faults)), found.faults
+        )
+        | layer(_environment_keys(environ, found.faults), found.faults)
+        | layer(_flag_keys(flags, found.faults), found.faults)
+    )
+    return found
+
+
+def read(given: Layer, files: Files, faults: Iterable[Fault] = ()) -> Reading:
+    """Check what was given, and read the files that stand for secrets; ``faults`` were found before."""
+    reading = Reading(given=dict(given), faults=list(faults))
     for path, entry in list(reading.given.items()):
         if not _is_text(path, entry, reading):
             continue
@@ -86,42 +104,43 @@ class _SecretFile:
 _Keys = Iterator[tuple[str, Any, Origin]]
 
 
-def _layer(keys: _Keys, faults: list[Fault]) -> Layer:
+def layer(keys: Iterable[tuple[str, Any, Origin]], faults: list[Fault]) -> Layer:
     """Put one layer's keys at their paths; a secret and its file in one layer contradict each other."""
-    layer: Layer = {}
+    made: Layer = {}
     for key, value, place in keys:
         path = KEYS[key]
-        if path in layer:
-            faults.append(Fault(place.where, f"is given together with {layer[path].origin.where}; give one of them"))
+        if path in made:
+            faults.append(Fault(place.where, f"is given together with {made[path].origin.where}; give one of them"))
         elif key == path:
-            layer[path] = Entry(value, place)
+            made[path] = Entry(value, place)
         elif isinstance(value, str) and value.strip():
-            layer[path] = Entry(_SecretFile(value), origin.secret_file(value, place))
+            made[path] = Entry(_SecretFile(value), origin.secret_file(value, place))
         else:
             faults.append(Fault(place.where, "must be the path of a file"))
-    return layer
+    return made
 
 
-def _file_keys(config_file: str | None, environ: Mapping[str, str], files: Files, faults: list[Fault]) -> _Keys:
+def _content(
+    config_file: str | None, environ: Mapping[str, str], files: Files, faults: list[Fault]
+) -> tuple[str, dict[str, Any]]:
+    """The name of exporter.yml and what it holds."""
     named = config_file or environ.get(CONFIG_FILE)
     name = named or "exporter.yml"
     try:
         origin.check_text(name)
     except ValueError as error:
         faults.append(Fault("--config.file" if config_file else CONFIG_FILE, str(error)))
-        return
+        return name, {}
     if not named and not files.exists(name):
-        return
+        return name, {}
     try:
-        content = exporter_yml.parse(files.read(name))
+        return name, exporter_yml.parse(files.read(name))
     except ValueError as error:
         faults.append(Fault(name, str(error)))
-        return
-    for key, value in _flatten(content, name, faults):
-        yield key, value, origin.file(name, key)
+        return name, {}
 
 
-def _flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
+def flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
     """Yield dotted keys; an empty value says nothing, so that a commented-out section is no fault."""
     for section, value in content.items():
         if section not in SECTIONS:

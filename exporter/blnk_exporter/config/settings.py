@@ -49,7 +49,7 @@ Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(split_dsns)]
 class BlnkFile(Model):
     """Where Blnk's own configuration stands and which release's defaults fill its holes."""
 
-    config: str = Field(default="blnk.json", description="Blnk's configuration file.")
+    config: str | None = Field(default="blnk.json", description="Blnk's configuration file.")
     version: Annotated[str, AfterValidator(release)] = Field(
         default="0.15.2",
         description="The release of Blnk that runs, whose defaults fill the holes of its file. Blnk itself tells it nowhere; "
@@ -194,7 +194,8 @@ class Limits(Model):
     )
     connections: Annotated[int, Field(ge=4, le=10_000)] = Field(
         default=256,
-        description="How many connections to the exporter's pages may be open; who has been idle longest makes room for the next.",
+        description="How many connections to the exporter's pages may be open; two more for each of "
+        "`targets`. Who has been idle longest makes room for the next.",
     )
 
 

@@ -25,6 +25,8 @@ Each secret may stand in a file of its own, which is read again when it changes:
 `postgres.password_file` or `BLNK_EXPORTER_POSTGRES_PASSWORD_FILE`. Relative paths begin at the working directory. A key that is
 not listed here is refused, and so is a value that is not what its type says. `blnk-exporter check-config` prints what is in
 force and where each value comes from.
+
+With `targets` one exporter watches several Blnks: [fleet.md](fleet.md) says how, and which keys a target may have.
 """
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 

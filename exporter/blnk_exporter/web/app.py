@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ..fleet import Fleet
 from ..service import Service
-from . import health, metrics, runbook, status
+from . import health, metrics, runbook, status, targets
 from .door import Door
 from .guard import OPEN, Guard
-from .keys import DOOR, SERVICE
+from .keys import DOOR, FLEET, SERVICE
 from .style import POLICY
 
 _GUARD = web.AppKey("guard", Guard)
@@ -20,10 +21,13 @@ def build(service: Service) -> web.Application:
     """The application for a service that has been started."""
     path = service.settings.own.web.telemetry_path
     app = web.Application(client_max_size=1024, middlewares=[_watch])
-    app[SERVICE], app[DOOR], app[_GUARD] = service, Door(service), Guard(service)
+    app[SERVICE], app[FLEET] = service, Fleet(service)
+    app[DOOR], app[_GUARD] = Door(service), Guard(service)
     app.cleanup_ctx.append(_guarding)
     app[metrics.GATE] = metrics.Gate()
     app.router.add_get(path, metrics.page, allow_head=False)
+    app.router.add_get("/probe", metrics.probe, allow_head=False)
+    app.router.add_get("/sd", targets.discovery)
     app.router.add_get("/", status.page, allow_head=False)
     app.router.add_get("/runbooks", runbook.moved)
     app.router.add_get("/runbooks/", runbook.index)
@@ -43,6 +47,7 @@ def _is_ours(record: logging.LogRecord) -> bool:
 async def _guarding(app: web.Application) -> AsyncIterator[None]:
     yield
     app[_GUARD].close()
+    await app[FLEET].close()
 
 
 @web.middleware

@@ -113,7 +113,9 @@ class Door:
             each: each.transport for each in server.connections if each.transport and not each.transport.is_closing()
         }
         self._seen = {each: seen for each, seen in self._seen.items() if each in open_}
-        if len(self._seen) + len(self._arriving) < self._service.settings.own.limits.connections:
+        # Prometheus keeps one for each target, and while a scrape hangs a second may be needed.
+        most = self._service.settings.own.limits.connections + 2 * len(self._service.targets)
+        if len(self._seen) + len(self._arriving) < most:
             return True
         self._service.turned_away["connections"] += 1
         guests: list[tuple[bool, float, Callable[[], None]]] = [

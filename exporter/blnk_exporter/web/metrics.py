@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import math
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,8 @@ from .. import exposition
 from ..config.settings import Limits
 from ..errors import UnknownCollector
 from ..metric import Sample
-from .keys import SERVICE
+from ..service import Service
+from .keys import FLEET, SERVICE, asked
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 # The usual one, 6, takes three times as long for a page that is an eighth smaller.
@@ -22,7 +24,7 @@ _SAMPLES_MAX_AT_ONCE = 2_000
 
 
 class Gate:
-    """How many pages are being made; more than the limit are turned away rather than queued.
+    """How many pages are being made of each service; more than the limit are turned away rather than queued.
 
     Rendering a large page has a thread of its own: it takes longer than the loop should stand still, and the loop's
     own threads may all wait for a name server that does not answer. For an ordinary page the way there and back costs
@@ -30,7 +32,7 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self.busy = 0
+        self.busy: Counter[Service] = Counter()
         self.renderer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
 
@@ -38,12 +40,24 @@ GATE = web.AppKey("gate", Gate)
 
 
 async def page(request: web.Request) -> web.Response:
-    """One scrape of what ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
-    service, gate = request.app[SERVICE], request.app[GATE]
-    limits = service.settings.own.limits
-    if gate.busy >= limits.requests:
-        return web.Response(status=503, text=f"already {gate.busy} scrapes under way (limits.requests)\n")
-    gate.busy += 1
+    """One scrape of the one Blnk that is watched; of several, what there is to say of the exporter itself."""
+    return await _scraped(request, request.app[SERVICE])
+
+
+async def probe(request: web.Request) -> web.Response:
+    """One scrape of the target that the query names."""
+    if "target" not in request.query:
+        return web.Response(status=400, text=f"/probe?target=NAME; {request.app[FLEET].known()}\n")
+    return await _scraped(request, await asked(request))
+
+
+async def _scraped(request: web.Request, service: Service) -> web.Response:
+    """What ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
+    gate = request.app[GATE]
+    limits, under_way = service.settings.own.limits, gate.busy[service]
+    if under_way >= limits.requests:
+        return web.Response(status=503, text=f"already {under_way} scrapes under way (limits.requests)\n")
+    gate.busy[service] += 1
     try:
         budget = budget_seconds(request.headers.get(_TIMEOUT_HEADER), limits)
         snapshot = await service.scrape(
@@ -62,7 +76,9 @@ async def page(request: web.Request) -> web.Response:
     except UnknownCollector as error:
         return web.Response(status=400, text=f"{error}\n")
     finally:
-        gate.busy -= 1
+        gate.busy[service] -= 1
+        if not gate.busy[service]:
+            del gate.busy[service]
     # As a header, since aiohttp's content_type= refuses parameters.
     encoding = {"Content-Encoding": "gzip"} if packed else {}
     return web.Response(body=body, headers={"Content-Type": how.content_type, **encoding})

@@ -7,7 +7,7 @@ from ..render.fill import Site
 from ..render.rules import templates
 from .document import document
 from .html import Html, join, tag
-from .keys import SERVICE
+from .keys import asked
 
 # For commands that are pasted.
 _ASSUMED = (
@@ -42,7 +42,7 @@ async def page(request: web.Request) -> web.Response:
     if alert is None:
         lost = tag("p", "No alert has this name. ", tag("a", "All runbooks", href="/runbooks/"))
         return _answer("No such runbook", lost, status=404)
-    text = runbooks.render(alert, Site(limits=request.app[SERVICE].limits), suffix="")
+    text = runbooks.render(alert, Site(limits=(await asked(request)).limits), suffix="")
     return _answer(alert.alert, _markup(text))
 
 

@@ -82,7 +82,7 @@ def _card(figure: Figure, view: View) -> Html:
 def _about(view: View) -> Html:
     rows = []
     for figure in view.figures:
-        link = tag("a", figure.collector, href=f"{view.metrics_path}?collect[]={figure.collector}")
+        link = tag("a", figure.collector, href=view.metrics_of(figure.collector))
         names = [tag("code", f"{name} ") for name in figure.metrics]
         limit, why = figure.limit_words, figure.why
         cells = (cell(*names), cell(link), cell(limit), cell(why))

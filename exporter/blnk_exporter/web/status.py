@@ -6,10 +6,10 @@ from aiohttp import web
 
 from .. import __version__
 from ..figures import State
-from . import headline, sections
+from . import headline, sections, targets
 from .document import document
 from .html import Html, tag
-from .keys import SERVICE
+from .keys import FLEET, asked
 from .view import View, gather
 
 REFRESH_SECONDS = 15
@@ -19,7 +19,9 @@ _DOTS: dict[State, str] = {"ok": "#2e9e5b", "unknown": "#8a93a0", "warning": "#f
 
 async def page(request: web.Request) -> web.Response:
     """What the last scrape found; reads nothing itself. ``?refresh=off`` gives a page that stands still."""
-    view = gather(request.app[SERVICE])
+    if request.app[FLEET].targets and "target" not in request.query:
+        return await targets.page(request)
+    view = gather(await asked(request), target=request.query.get("target"))
     text = render(view, refresh=request.query.get("refresh") != "off")
     return web.Response(text=text, content_type="text/html")
 
@@ -39,17 +41,23 @@ def render(view: View, *, refresh: bool = True) -> str:
         id="main",
     )
     body = (_header(view, refresh=refresh), main, _footer(view))
-    return document(f"{head.title} \u2013 Blnk", *body, head=(icon, meta))
+    return document(f"{head.title} \u2013 {view.target or 'Blnk'}", *body, head=(icon, meta))
 
 
 def _header(view: View, *, refresh: bool) -> Html:
     scraped = ("Last scrape ", sections.moment(view.scraped_at, view)) if view.scraped_at else ("No scrape yet",)
     if refresh:
         words = f". This page loads anew every {REFRESH_SECONDS}\u00a0s: "
-        link = tag("a", "stop that", href="/?refresh=off")
+        link = tag("a", "stop that", href=view.here("refresh=off"))
     else:
-        words, link = ". This page stands still: ", tag("a", f"load it every {REFRESH_SECONDS}\u00a0s", href="/")
-    return tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"), tag("p", *scraped, words, link, "."))
+        words, link = (
+            ". This page stands still: ",
+            tag("a", f"load it every {REFRESH_SECONDS}\u00a0s", href=view.here()),
+        )
+    brand: tuple[Html | str, ...] = (tag("strong", "Blnk exporter"),)
+    if view.target:
+        brand = (tag("a", "All targets", href="/"), " \u203a ", tag("strong", view.target))
+    return tag("header", tag("p", *brand, class_="brand"), tag("p", *scraped, words, link, "."))
 
 
 def _footer(view: View) -> Html:

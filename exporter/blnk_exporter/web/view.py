@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from ..collector import Outcome
 from ..collectors import SLOW
@@ -28,6 +29,16 @@ class View:
     changes: tuple[Change, ...]
     reload_ok: bool
     metrics_path: str
+    target: str | None = None
+
+    def metrics_of(self, collector: str) -> str:
+        """Where the metrics of one collector are."""
+        return f"{self.metrics_path}{'&' if self.target else '?'}collect[]={collector}"
+
+    def here(self, query: str = "") -> str:
+        """This page, with more of a query."""
+        parts = [f"target={quote(self.target)}"] if self.target else []
+        return f"/?{'&'.join([*parts, query])}".rstrip("?&")
 
     @property
     def stale(self) -> bool:
@@ -39,7 +50,7 @@ class View:
         return f"{duration(round(max(0.0, self.at - then)))} ago"
 
 
-def gather(service: Service, *, clock: float | None = None) -> View:
+def gather(service: Service, *, clock: float | None = None, target: str | None = None) -> View:
     """Out of memory alone: nothing is read for it."""
     at = time.time() if clock is None else clock
     scraper, memory, limits = service.scraper, service.memory, service.limits
@@ -57,5 +68,6 @@ def gather(service: Service, *, clock: float | None = None) -> View:
         history=memory.history,
         changes=tuple(memory.news.changes),
         reload_ok=service.reload_ok,
-        metrics_path=service.settings.own.web.telemetry_path,
+        metrics_path=f"/probe?target={quote(target)}" if target else service.settings.own.web.telemetry_path,
+        target=target,
     )

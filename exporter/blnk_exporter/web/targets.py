@@ -1,0 +1,61 @@
+"""Several deployments: GET /sd for Prometheus, and the page that lists them for people."""
+
+import asyncio
+
+from aiohttp import web
+
+from ..config import Target
+from ..service import Service
+from . import headline, sections
+from .document import document
+from .html import Html, cell, row, table, tag
+from .keys import FLEET, SERVICE
+from .view import gather
+
+# So many at a time, so that a scrape need not wait for the whole list.
+_AT_ONCE = 20
+
+
+async def discovery(request: web.Request) -> web.Response:
+    """What there is to scrape, as Prometheus' HTTP service discovery reads it.
+
+    The address is the one that the request came to; a target's path and parameter, its name as ``instance``, and its labels.
+    """
+    service, fleet = request.app[SERVICE], request.app[FLEET]
+    scheme = {"__scheme__": "https"} if service.protection.tls else {}
+    if not fleet.targets:
+        alone = {"__metrics_path__": service.settings.own.web.telemetry_path}
+        return web.json_response([{"targets": [request.host], "labels": scheme | alone}])
+    return web.json_response(
+        [{"targets": [request.host], "labels": scheme | _labels(target)} for target in fleet.targets.values()]
+    )
+
+
+def _labels(target: Target) -> dict[str, str]:
+    path = {"__metrics_path__": "/probe", "__param_target": target.name}
+    return path | {"instance": target.name} | dict(target.labels)
+
+
+async def page(request: web.Request) -> web.Response:
+    """Every target in one line: its state, as its own page has it."""
+    fleet = request.app[FLEET]
+    made, rows = fleet.services, []
+    for n, name in enumerate(fleet.targets):
+        if n % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        rows.append(_row(name, made.get(name), fleet.faults.get(name)))
+    count = f"{len(rows)} targets"
+    main = tag("main", tag("h1", count), table(count, ("Target", "State", "What", "Last scrape"), rows), id="main")
+    head = tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"))
+    return web.Response(text=document(f"{count} \u2013 Blnk", head, main), content_type="text/html")
+
+
+def _row(name: str, service: Service | None, faults: str | None) -> Html:
+    if service is None:
+        state = "failed" if faults else "waiting"
+        return row(name, cell(sections.state_word(state)), cell(faults or "not asked for yet"), cell(""))
+    view = gather(service, target=name)
+    head = headline.sum_up(view)
+    scraped = sections.moment(view.scraped_at, view) if view.scraped_at else ""
+    link = tag("a", head.sentence, href=view.here())
+    return row(name, cell(sections.state_word(head.state)), cell(link), cell(scraped))
