@@ -132,7 +132,7 @@ def test_a_faulty_shape_is_a_fault_of_the_file(fleet: Callable[..., Loaded], con
 @pytest.mark.parametrize(
     ("content", "faults"),
     [
-        ({"blnk": {"config": "a.json"}}, ["exporter.yml targets.a servers: is missing: where Blnk's servers are reached from here", "exporter.yml targets.a workers: is missing: where Blnk's workers are reached from here"]),
+        ({"blnk": {"config": "a.json"}}, ["exporter.yml targets.a servers: is missing; it says where Blnk's servers are reached, or [] where none are to be watched", "exporter.yml targets.a workers: is missing; it says where Blnk's workers are reached, or [] where none are to be watched"]),
         ({"blnk": {"config": "none.json"}, **SERVED}, ["exporter.yml targets.a blnk.config: none.json does not exist"]),
         ({"environment_file": "none.env", **SERVED}, ["exporter.yml targets.a environment_file: none.env does not exist"]),
         ({"environment_file": "bad.env", **SERVED}, ["bad.env: line 2: must be NAME=value"]),

@@ -97,7 +97,10 @@ def _load_target(one: Target, directory: Path) -> Loaded:
     for path in ("servers", "workers"):
         if getattr(ours.own.collectors, path.replace("servers", "server")) and path not in ours.given:
             resolution.faults.append(
-                Fault(f"{one.place} {path}", f"is missing: where Blnk's {path} are reached from here")
+                Fault(
+                    f"{one.place} {path}",
+                    f"is missing; it says where Blnk's {path} are reached, or [] where none are to be watched",
+                )
             )
     return _loaded(resolution, targets.resolve(resolution), Protection(), {})
 
