@@ -19,7 +19,7 @@ from .fleet import cpu_seconds
 from .site import DATABASE, queue_names
 
 # The application's name before each line, so that everybody's statements can be told apart.
-_SETTINGS = {"log_line_prefix": "<%a> ", "shared_buffers": "512MB", "max_wal_size": "8GB", "max_connections": "200"}
+_SETTINGS = {"log_line_prefix": "<%a> ", "shared_buffers": "512MB", "max_wal_size": "8GB"}
 _STATEMENT = re.compile(r"^<(?P<application>[^>]*)> LOG: +(?:statement|execute [^:]+): ", re.MULTILINE)
 _POLL_SECONDS = 0.01
 
@@ -60,9 +60,10 @@ class Database:
 
 
 @contextlib.asynccontextmanager
-async def database(directory: Path, rows: int) -> AsyncIterator[Database]:
+async def database(directory: Path, rows: int, *, max_connections: int = 200) -> AsyncIterator[Database]:
     """A PostgreSQL 16 with so many transactions."""
-    server = await PostgresServer.start(directory, settings=_SETTINGS)
+    settings = _SETTINGS | {"max_connections": str(max_connections)}
+    server = await PostgresServer.start(directory, settings=settings)
     try:
         connection = await asyncpg.connect(server.dsn())
         await connection.execute(f"CREATE DATABASE {DATABASE}")
