@@ -1,7 +1,6 @@
 """The exporter on the sandbox; wiring only."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from . import config, demo_alerts, sandbox
+from .clients.files import statvfs
 from .config.settings import Web
 from .errors import CannotListen
 from .render import quick
@@ -61,7 +61,7 @@ async def _run(scenario: str, where: Web, routing: str | None) -> None:
         sandbox.programs()
     address = where.listen_address
     async with sandbox.running(scenario, report=click.echo) as stack:
-        service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or os.statvfs)
+        service = Service(lambda: _load(stack, address), statvfs=stack.statvfs or statvfs)
         await service.start()
         listening = asyncio.Event()
 

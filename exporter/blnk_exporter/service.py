@@ -15,6 +15,7 @@ import structlog
 
 from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
+from .clients.files import statvfs
 from .config import Loaded, Protection, Target
 from .config.settings import Own, Settings
 from .errors import ConfigError, Fault
@@ -101,7 +102,7 @@ class Service:
     is a changed file.
     """
 
-    def __init__(self, load: Callable[[], Loaded], *, statvfs: Callable[[str], os.statvfs_result] = os.statvfs) -> None:
+    def __init__(self, load: Callable[[], Loaded], *, statvfs: Callable[[str], os.statvfs_result] = statvfs) -> None:
         self._load = load
         self._statvfs = statvfs
         self._log = structlog.get_logger()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blnk_exporter.clients import files
-from blnk_exporter.clients.files import HostClient
+from blnk_exporter.clients.files import HostClient, statvfs
 from blnk_exporter.clients.threads import is_asked
 from blnk_exporter.errors import Malformed, Refused, TimedOut, Unreachable
 
@@ -180,3 +180,31 @@ def test_a_proc_file_of_another_shape_is_malformed(root: Path, file: str, ask, t
     (root / "proc" / file).write_text(text)
     with pytest.raises(Malformed):
         ask(client(root))
+
+
+MOUNTS = """\
+25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+{id} 25 {device} /data /var/lib/postgresql ro,nosuid master:3 - xfs /dev/sdb1 {options}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "read_only"), [("rw,attr2", False), ("ro,attr2", True), ("attr2,rwx", True), (None, True)]
+)
+def test_read_only_is_what_nobody_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str | None, read_only: bool
+) -> None:
+    """A volume that a container has read-only is written by the database beside it."""
+    real, number = os.statvfs(tmp_path), tmp_path.stat().st_dev
+    flagged = os.statvfs_result((*real[:8], real.f_flag | os.ST_RDONLY, real.f_namemax))
+    monkeypatch.setattr(os, "statvfs", lambda _: flagged)
+    device = f"{os.major(number)}:{os.minor(number)}" if options else "0:99"
+    (tmp_path / "mountinfo").write_text(MOUNTS.format(id=31, device=device, options=options or "rw"))
+    found = statvfs(str(tmp_path), mountinfo=tmp_path / "mountinfo")
+    assert bool(found.f_flag & os.ST_RDONLY) is read_only
+    assert found[:8] == flagged[:8]
+
+
+def test_a_file_system_that_can_be_written() -> None:
+    """Is asked for nothing more."""
+    assert not statvfs("/tmp", mountinfo=Path("/does/not/exist")).f_flag & os.ST_RDONLY

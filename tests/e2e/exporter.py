@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from blnk_exporter import config
+from blnk_exporter.clients.files import statvfs
 from blnk_exporter.config.settings import Web
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
@@ -94,7 +95,7 @@ def serving(
             flags=given, environ=environ or {}, directory=stack.directory, config_file=stack.exporter_yml
         )
 
-    return listening(Service(load, statvfs=stack.statvfs or os.statvfs))
+    return listening(Service(load, statvfs=stack.statvfs or statvfs))
 
 
 def environment(**variables: str) -> dict[str, str]:

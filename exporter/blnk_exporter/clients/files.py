@@ -19,6 +19,22 @@ _PATIENCE_SECONDS_AGAIN = 0.05
 T = TypeVar("T")
 
 
+def statvfs(path: str, *, mountinfo: Path = Path("/proc/self/mountinfo")) -> os.statvfs_result:
+    """As ``os.statvfs``, but read-only is only what nobody may write: not what a container or a unit has of it.
+
+    Where a file system is not in ``mountinfo`` by its device, as with Btrfs, what this process may do is what is told.
+    """
+    found = os.statvfs(path)
+    if found.f_flag & os.ST_RDONLY:
+        device = Path(path).stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        for line in mountinfo.read_text("utf-8", "surrogateescape").splitlines():
+            mount, _, super_block = line.partition(" - ")
+            if mount.split(" ", 3)[2] == number and "rw" in super_block.split(" ")[-1].split(","):
+                return os.statvfs_result((*found[:8], found.f_flag & ~os.ST_RDONLY, found.f_namemax))
+    return found
+
+
 class HostClient:
     """The machine below a root directory: ``/`` itself, or where a container has the host's root mounted.
 

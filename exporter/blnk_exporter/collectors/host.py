@@ -31,7 +31,10 @@ FILES_FREE = Metric(
     "statvfs",
 )
 READ_ONLY = Metric(
-    "blnk_host_filesystem_read_only", "Whether the file system is mounted read-only.", ("path",), "statvfs"
+    "blnk_host_filesystem_read_only",
+    "Whether the file system is read-only for everybody, as after an error; not what only the exporter may not write.",
+    ("path",),
+    "statvfs, mountinfo",
 )
 MEMORY = Metric("blnk_host_memory_total_bytes", "Memory of the host.", (), "/proc/meminfo MemTotal")
 MEMORY_AVAILABLE = Metric(

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Makes what is missing in ./secrets, or in $SECRETS; what is there stays. Needs openssl.
+# Compose mounts each file into the containers that need it, whose users are nobody's on this machine: the files can be
+# read by all, and the directory by its owner alone.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+secrets=${SECRETS:-$here/secrets}
+umask 077
+mkdir -p "$secrets"
+cd "$secrets"
+
+keep() { # keep NAME: standard input becomes that file, unless it is there
+    if [ -s "$1" ]; then cat >/dev/null; else
+        cat >"$1.new"
+        chmod 0444 "$1.new"
+        mv "$1.new" "$1"
+        echo "made $secrets/$1"
+    fi
+}
+
+for name in postgres_password blnk_postgres_password redis_password exporter_postgres_password exporter_redis_password \
+    blnk_metrics_token grafana_admin_password; do
+    openssl rand -hex 24 | keep $name
+done
+# Yours to fill in: without them alerts are seen, and not sent.
+for name in slack_url pagerduty_key smtp_password dead_mans_switch_token; do
+    printf 'http://localhost/replace-me\n' | keep $name
+done
+
+printf '{
+  "project_name": "Blnk",
+  "data_source": {"dns": "postgres://blnk:%s@postgres:5432/blnk?sslmode=require"},
+  "redis": {"dns": "redis://:%s@redis:6379"},
+  "server": {"secret_key": "%s", "metrics_bearer_token": "%s"},
+  "tokenization_secret": "%s"
+}
+' "$(cat blnk_postgres_password)" "$(cat redis_password)" "$(openssl rand -hex 16)" "$(cat blnk_metrics_token)" \
+    "$(openssl rand -hex 16)" | keep blnk.json
+
+sha256() { printf %s "$1" | openssl dgst -sha256 -r | cut -d ' ' -f 1; }
+{
+    echo "user default on #$(sha256 "$(cat redis_password)") ~* &* +@all -flushall -flushdb"
+    grep '^user ' "$here/../redis/exporter.acl" | sed "s/PASSWORD_SHA256/$(sha256 "$(cat exporter_redis_password)")/"
+} | keep redis_users

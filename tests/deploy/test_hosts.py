@@ -1,0 +1,125 @@
+"""Plain hosts, the image and Prometheus' own files: what can be held without systemd, an engine, or other machines."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy/systemd/blnk-exporter.service"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+# What a unit that only reads and talks can do without.
+HARDENED = {
+    "ProtectSystem": "strict",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectControlGroups": "yes",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "RestrictNamespaces": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "SystemCallArchitectures": "native",
+}
+
+
+def unit() -> dict[str, list[str]]:
+    """Each directive with its values; systemd lets one stand several times."""
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        if line and line[0] not in "#[":
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_unit_is_locked_in() -> None:
+    """It may neither write nor gain a right; it has a user of its own and bounds."""
+    found = unit()
+    for key, value in HARDENED.items():
+        assert found[key] == [value], key
+    assert found["User"] == ["blnk-exporter"]
+    assert {"MemoryMax", "TasksMax", "LimitNOFILE"} <= set(found)
+    assert found["Restart"] == ["always"]
+    assert "HUP" in found["ExecReload"][0]
+
+
+def test_the_units_program_and_user_are_those_of_the_instructions() -> None:
+    """A path that is made nowhere would be found out by the first who installs it."""
+    text = (ROOT / "deploy/systemd/README.md").read_text()
+    program = unit()["ExecStart"][0].split()[0]
+    assert f"python3 -m venv {Path(program).parents[1]}" in text
+    for path in re.findall(r"deploy/[\w./-]+\.(?:service|conf|yml)", text):
+        assert (ROOT / path).is_file(), path
+    sysusers = (ROOT / "deploy/systemd/blnk-exporter.sysusers.conf").read_text().splitlines()
+    assert any(line.split()[:2] == ["u", "blnk-exporter"] for line in sysusers)
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    """Every directive, by systemd's own judge; and what it thinks of its safety."""
+    program = shutil.which("systemd-analyze")
+    if not program:
+        pytest.skip("no systemd-analyze here")
+    copy = tmp_path / UNIT.name
+    copy.write_text(UNIT.read_text().replace("/opt/blnk-exporter/bin/blnk-exporter", "/bin/true"))
+    done = subprocess.run([program, "verify", copy], capture_output=True, text=True, check=False)
+    assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
+    judged = subprocess.run(
+        [program, "security", "--offline=yes", "--threshold=20", copy], capture_output=True, text=True, check=False
+    )
+    if "Unknown" not in judged.stderr and "unrecognized" not in judged.stderr:
+        assert judged.returncode == 0, judged.stdout[-300:]
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "fleet.yml"])
+def test_prometheus_takes_its_configuration(tmp_path: Path, name: str) -> None:
+    """By its own judge, with our rules and a token beside it."""
+    program = shutil.which("promtool")
+    if not program:
+        pytest.skip("no promtool here; Debian has it in the package prometheus")
+    text = (ROOT / "deploy/prometheus" / name).read_text()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/blnk_metrics_token").write_text("t")
+    text = text.replace("/etc/prometheus/blnk/", f"{ROOT}/alerts/").replace("/etc/prometheus/", f"{tmp_path}/")
+    (tmp_path / name).write_text(text)
+    done = subprocess.run([program, "check", "config", tmp_path / name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"SUCCESS: \d+ rules found", done.stdout)) == len([*(ROOT / "alerts").glob("*.rules.yml")])
+
+
+def test_prometheus_configurations_name_the_jobs_that_rules_know() -> None:
+    """Ours, and Blnk's own by a name that `--blnk-job` matches by default."""
+    one = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    many = yaml.safe_load((ROOT / "deploy/prometheus/fleet.yml").read_text())
+    jobs = {job["job_name"] for job in one["scrape_configs"]}
+    assert {"blnk-exporter", "blnk", "node"} <= jobs
+    assert "blnk-exporter" in {job["job_name"] for job in many["scrape_configs"]}
+    for each in (one, many):
+        assert each["global"]["scrape_interval"] == "15s"
+
+
+def test_the_image_is_pinned_and_runs_as_nobody() -> None:
+    """By version, as a number, without a shell line, and with a check of its health."""
+    images = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(images) == 2
+    assert set(images) == {images[0]}
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", images[0])
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["65532:65532"]
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert 'CMD ["blnk-exporter", "ping"]' in DOCKERFILE
+    assert 'ENTRYPOINT ["blnk-exporter"]' in DOCKERFILE
+    assert not re.search(r"^ADD ", DOCKERFILE, re.MULTILINE)
+    assert "--require-hashes" in DOCKERFILE
+    assert "compileall" in DOCKERFILE
+    version = re.search(r"__version__ = \"([^\"]+)\"", (ROOT / "exporter/blnk_exporter/__init__.py").read_text())[1]
+    assert f"ARG VERSION={version}" in DOCKERFILE
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert tuple(map(int, images[0].split(":")[1].split("-")[0].split(".")[:2])) >= tuple(
+        map(int, supported[2:].split("."))
+    )
