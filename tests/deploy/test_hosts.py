@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -123,3 +124,10 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert tuple(map(int, images[0].split(":")[1].split("-")[0].split(".")[:2])) >= tuple(
         map(int, supported[2:].split("."))
     )
+
+
+def test_hadolint_finds_nothing() -> None:
+    """Not even a hint."""
+    program = Path(sysconfig.get_path("scripts")) / "hadolint"
+    done = subprocess.run([program, "--no-fail", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
