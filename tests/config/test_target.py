@@ -160,6 +160,22 @@ def test_a_fault_of_what_holds_for_all_is_told_once(fleet: Callable[..., Loaded]
     assert [str(fault) for fault in caught.value.faults] == ["exporter.yml limits.queues: must be at least 1"]
 
 
+@pytest.mark.parametrize(
+    ("content", "environ", "where"),
+    [
+        ({"servers": ["http://a:5001"]}, {}, "exporter.yml servers"),
+        ({"postgres": {"dsn": "postgres://s3cret@h/d"}}, {}, "exporter.yml postgres.dsn"),
+        ({}, {"BLNK_EXPORTER_BLNK_CONFIG": "a.json"}, "BLNK_EXPORTER_BLNK_CONFIG"),
+    ],
+)
+def test_where_a_blnk_is_holds_for_no_two(fleet: Callable[..., Loaded], content: Any, environ: Any, where: str) -> None:
+    """All targets would be one and the same, under different names."""
+    with pytest.raises(ConfigError) as caught:
+        fleet(content | {"targets": {"a": {"blnk": {"config": "a.json"}, **SERVED}}}, environ)
+    (told,) = map(str, caught.value.faults)
+    assert told == f"{where}: says where one Blnk is, beside exporter.yml targets, each of which has its own"
+
+
 def test_equal_is_who_says_the_same(fleet: Callable[..., Loaded]) -> None:
     """So that a change of one target does not touch the others."""
     content = {

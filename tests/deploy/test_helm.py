@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 import blnk_exporter
+from blnk_exporter import config
 from blnk_exporter.render import rules
 from blnk_exporter.render.fill import Site
 
@@ -242,6 +244,39 @@ def test_everything_at_once(tmp_path: Path) -> None:
     board = made["ConfigMap", "watcher-overview"]["data"]["blnk-overview.json"]
     assert "https://watcher.example.com/blnk/runbooks/" in board
     assert Site.exporter_url not in board
+
+
+FLEET = """
+blnk: {existingSecret: ""}
+config: {targets: {a: {environment_file: /etc/a.env, servers: ["http://a:5001"], workers: []}}}
+serviceMonitor: {enabled: true, basicAuth: {username: {name: scraper, key: user}}}
+"""
+
+
+@needs_helm
+def test_several_blnks(tmp_path: Path) -> None:
+    """Prometheus is sent to the exporter's own list; what names the one Blnk of the defaults is left out."""
+    made = template(tmp_path, FLEET)
+    assert ("ServiceMonitor", "ledger-blnk-exporter") not in made
+    scrape = made["ScrapeConfig", "ledger-blnk-exporter"]["spec"]
+    assert re.fullmatch(Site.exporter_job, scrape["jobName"])
+    (discovery,) = scrape["httpSDConfigs"]
+    assert discovery["url"] == "http://ledger-blnk-exporter.money.svc:10501/sd"
+    assert discovery["basicAuth"] == scrape["basicAuth"]
+    assert scrape["scheme"] == "HTTP"
+    own = yaml.safe_load(made["ConfigMap", "ledger-blnk-exporter"]["data"]["exporter.yml"])
+    assert {"servers", "workers"}.isdisjoint(own)
+    loaded = config.load(flags={}, environ={}, directory=tmp_path, config_file=written(tmp_path, own))
+    assert list(loaded.targets) == ["a"]
+    (tmp_path / "values.yml").write_text(FLEET + "replicas: 2\n")
+    refused = helm("template", "ledger", CHART, "--kube-version", "1.27.0", "--values", tmp_path / "values.yml")
+    assert "replicas must be 1" in refused.stderr
+
+
+def written(directory: Path, content: Any) -> Path:
+    path = directory / "exporter.yml"
+    path.write_text(json.dumps(content))
+    return path
 
 
 @needs_helm

@@ -16,6 +16,8 @@ from .files import Files
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 _OURS = frozenset({"labels", "environment_file"})
+# Where a Blnk is: what held for all would make all of them one and the same.
+_PLACES = ("blnk.config", "servers", "workers", "postgres.dsn", "postgres.replicas", "redis.dsn")
 # Of the exporter and not of what it watches.
 _OF_THE_EXPORTER = re.compile(r"web\..*|log\..*|limits\.connections")
 
@@ -65,6 +67,10 @@ def read(base: own.Layers, load: Callable[[Target], Any], faults: list[Fault]) -
     if not isinstance(base.targets, dict) or not base.targets:
         faults.append(Fault(base.place, "must hold names, and under each the settings of that deployment"))
         return {}
+    for path in _PLACES:
+        if path in base.given:
+            what = f"says where one Blnk is, beside {base.place}, each of which has its own"
+            faults.append(Fault(base.given[path].origin.where, what))
     made = {}
     for name, content in base.targets.items():
         if not _NAME.fullmatch(name):
