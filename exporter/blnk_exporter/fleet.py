@@ -91,7 +91,7 @@ class Fleet:
         return f"there are {', '.join(names[:_NAMED_MAX])}{more}"
 
     async def _made(self, target: Target) -> Service:
-        service = Service(target.read)
+        service = Service(target.read, name=target.name)
         # Whom the endpoint turns away is told once, on the exporter's own page.
         service.turned_away.clear()
         try:

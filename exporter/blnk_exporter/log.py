@@ -23,6 +23,7 @@ def set_up(level: str, how: str) -> None:
     json = how == "json"
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_AS_DICT) if json else structlog.processors.format_exc_info,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
@@ -99,11 +100,18 @@ class Service:
     """Scrapes with the configuration in force, and takes up a new one when one of its files has changed.
 
     ``load`` reads the configuration and raises ConfigError. Secrets in files are part of it: a rotated password
-    is a changed file.
+    is a changed file. ``name`` is what the log calls it, where there are several.
     """
 
-    def __init__(self, load: Callable[[], Loaded], *, statvfs: Callable[[str], os.statvfs_result] = statvfs) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        *,
+        name: str | None = None,
+        statvfs: Callable[[str], os.statvfs_result] = statvfs,
+    ) -> None:
         self._load = load
+        self._context = {"target": name} if name else {}
         self._statvfs = statvfs
         self._log = structlog.get_logger()
         self._now: _Generation | None = None
@@ -158,7 +166,7 @@ class Service:
     ) -> Snapshot:
         """One scrape, after a look whether a file of the configuration has changed; raises UnknownCollector."""
         await self.refresh()
-        with self._generation.in_use() as scraper:
+        with self._generation.in_use() as scraper, bound_contextvars(**self._context):
             # Only now: a changed configuration may have other collectors.
             names = scraper.select(collect, exclude)
             snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
@@ -180,6 +188,10 @@ class Service:
     async def reload(self, *, only_if_changed: bool = False) -> bool:
         """Read the configuration again; a faulty one leaves the old one in force, and False says so."""
         async with self._exchange:
+            return await self._reload(only_if_changed=only_if_changed)
+
+    async def _reload(self, *, only_if_changed: bool) -> bool:
+        with bound_contextvars(**self._context):
             old = self._generation
             if only_if_changed and not old.has_changed():
                 # Another scrape saw it first.

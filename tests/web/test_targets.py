@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import structlog
 from aiohttp import web
 
 from blnk_exporter import config, service
@@ -137,6 +138,7 @@ async def test_the_list_for_people(post: Post) -> None:
     assert "3 targets" in body
     assert 'href="/?target=a"' in body
     assert "none.json does not exist" in body
+    assert body.index("none.json") < body.index("/?target=a"), "the worst first"
     status, body = await post.get("/?target=a")
     assert status == 200
     assert "<title>" in body
@@ -188,6 +190,18 @@ async def test_a_faulty_change_of_one_target_leaves_that_one_as_it_was(post: Pos
         status, body = await post.get(f"/probe?target={name}")
         assert status == 200
         assert f"blnk_exporter_config_last_reload_successful {ok}" in body
+
+
+async def test_the_log_says_whose_it_is(post: Post) -> None:
+    """Of many deployments, each of which may fail in the same way."""
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        for name in "ab":
+            await post.get(f"/probe?target={name}")
+        post.write({"a": FAULTY, "b": GOOD})
+        await post.get("/probe?target=a")
+    failed = [line["target"] for line in lines if line["event"] == "collector failed"]
+    assert sorted(failed) == ["a", "b"]
+    assert [line["target"] for line in lines if line["event"] == "configuration not reloaded"] == ["a"]
 
 
 async def test_many_ask_for_a_new_target_at_once(post: Post) -> None:

@@ -14,6 +14,7 @@ from .view import gather
 
 # So many at a time, so that a scrape need not wait for the whole list.
 _AT_ONCE = 20
+_ORDER = ("failed", "critical", "warning", "unknown", "waiting", "ok")
 
 
 async def discovery(request: web.Request) -> web.Response:
@@ -37,25 +38,39 @@ def _labels(target: Target) -> dict[str, str]:
 
 
 async def page(request: web.Request) -> web.Response:
-    """Every target in one line: its state, as its own page has it."""
-    fleet = request.app[FLEET]
+    """Every target in one line, the worst first: its state, as its own page has it."""
+    fleet, service = request.app[FLEET], request.app[SERVICE]
     made, rows = fleet.services, []
     for n, name in enumerate(fleet.targets):
         if n % _AT_ONCE == 0:
             await asyncio.sleep(0)
         rows.append(_row(name, made.get(name), fleet.faults.get(name)))
+    lines = [line for _, line in sorted(rows, key=lambda row: _ORDER.index(row[0]))]
     count = f"{len(rows)} targets"
-    main = tag("main", tag("h1", count), table(count, ("Target", "State", "What", "Last scrape"), rows), id="main")
-    head = tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"))
-    return web.Response(text=document(f"{count} \u2013 Blnk", head, main), content_type="text/html")
+    links = (
+        (service.settings.own.web.telemetry_path, "Metrics of the exporter"),
+        ("/sd", "Discovery"),
+        ("/runbooks/", "Runbooks"),
+    )
+    nav = tag(
+        "nav", tag("ul", *(tag("li", tag("a", text, href=path)) for path, text in links)), aria_label="Other pages"
+    )
+    body = (
+        tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand")),
+        tag("main", tag("h1", count), table(count, ("Target", "State", "What", "Last scrape"), lines), id="main"),
+        tag("footer", nav),
+    )
+    refresh = tag("meta", http_equiv="refresh", content="15") if request.query.get("refresh") != "off" else None
+    return web.Response(text=document(f"{count} \u2013 Blnk", *body, head=(refresh,)), content_type="text/html")
 
 
-def _row(name: str, service: Service | None, faults: str | None) -> Html:
+def _row(name: str, service: Service | None, faults: str | None) -> tuple[str, Html]:
+    """Its state, and its line."""
     if service is None:
         state = "failed" if faults else "waiting"
-        return row(name, cell(sections.state_word(state)), cell(faults or "not asked for yet"), cell(""))
+        return state, row(name, cell(sections.state_word(state)), cell(faults or "not asked for yet"), cell(""))
     view = gather(service, target=name)
     head = headline.sum_up(view)
     scraped = sections.moment(view.scraped_at, view) if view.scraped_at else ""
     link = tag("a", head.sentence, href=view.here())
-    return row(name, cell(sections.state_word(head.state)), cell(link), cell(scraped))
+    return head.state, row(name, cell(sections.state_word(head.state)), cell(link), cell(scraped))
