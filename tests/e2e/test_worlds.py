@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from blnk_exporter import sandbox
 from blnk_exporter.render import alerts, fill
-from blnk_exporter.sandbox import Sandbox
 
 from ..alerts.story import Ago, Course, Rate, Until, course
 from .exporter import serving
@@ -31,10 +31,10 @@ Lines = Mapping[str, float]
 
 
 @pytest_asyncio.fixture(scope="module")
-async def seen(healthy: Sandbox) -> tuple[Lines, Lines, float]:
-    """Two pages of a healthy deployment at work, and the seconds between them."""
+async def seen() -> tuple[Lines, Lines, float]:
+    """Two pages of a healthy deployment at work, and the seconds between them: of its own, which nobody has broken before."""
     found = []
-    async with serving(healthy, limits__slow_interval_seconds=0.01) as exporter:
+    async with sandbox.running("healthy") as stack, serving(stack, limits__slow_interval_seconds=0.01) as exporter:
         for _ in range(2):
             # The slow collectors take turns; at the end of these all have been read.
             for _ in range(6):
