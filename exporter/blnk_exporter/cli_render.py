@@ -78,7 +78,7 @@ def _output(directory: str) -> Callable[[Callable[..., None]], Callable[..., Non
         show_default=True,
         metavar="DIR",
         callback=_checked(site.directory),
-        help="Where files of ours are replaced, or removed; others stay.",
+        help="Where files of ours are replaced; others stay.",
     )
 
 
@@ -165,8 +165,13 @@ def _render(
         files: Mapping[str, str] = what.render(Site(limits=limits, **texts))
         if check:
             found = [*tree.differences(files, output, what.OWNED)]
+            if found:
+                found.append("Rendered with other options? --check compares with what those given here would render.")
             click.echo("".join(f"{line}\n" for line in found), err=True, nl=False)
             sys.exit(1 if found else 0)
-        tree.write(files, output, what.OWNED)
+        left = tree.write(files, output, what.OWNED)
     except ExporterError as error:
         raise click.ClickException(str(error)) from None
+    click.echo(f"wrote {len(files)} files into {output}")
+    for path in left:
+        click.echo(f"note: {path} was rendered once, or is a copy: remove it if nobody needs it", err=True)

@@ -18,6 +18,7 @@ UNSEEN = {
     ("postgres", "Mean time of Blnk's statements"): "the wheel has no pg_stat_statements",
     ("postgres", "Statements"): "the wheel has no pg_stat_statements",
     ("postgres", "Statements at a time"): "the wheel has no pg_stat_statements",
+    ("queues", "Last given up"): "only webhooks are given up",
     ("queues", "Since a transaction was given up"): "only webhooks are given up",
     ("redis", "Link to the primary"): "no replica",
     ("redis", "Replicas are behind by"): "no replica",
@@ -49,6 +50,7 @@ def asked() -> Iterator[Asked]:
 
 
 def chosen(expr: str, window: str, **variables: str) -> str:
-    """The query as it is sent: what is not chosen is everything."""
+    """The query as it is sent: what is not chosen is everything, but for the one instance."""
     expr = expr.replace("$__rate_interval", window)
+    expr = expr.replace('"$instance|"', '".*"')
     return re.sub(r'"\$([a-z_]+)"', lambda match: f'"{variables.get(match[1], ".+")}"', expr)

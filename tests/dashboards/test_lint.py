@@ -98,7 +98,10 @@ def test_variables_are_those_that_are_used(file: str) -> None:
     for name, variable in variables.items():
         if name != "datasource":
             assert variable["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-            assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, ".+")
+            # A board is about one Blnk; and what is not chosen is all of ours, never all that Prometheus scrapes.
+            several = name != "instance"
+            assert (variable["multi"], variable["includeAll"]) == (several, several)
+            assert variable.get("allValue") == {"queue": ".+", "host": ".+"}.get(name)
             assert variable["refresh"] == 2
 
 
@@ -146,7 +149,13 @@ def test_a_panel_explains_itself(one: Shown) -> None:
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert panel["targets"]
     for link in panel["links"]:
-        assert link["url"].removeprefix(f"{SITE.exporter_url}/runbooks/") in ALERTS
+        board = re.match(r"/d/(blnk-\w+)\?", link["url"])
+        assert link["url"].removeprefix(f"{SITE.exporter_url}/runbooks/") in ALERTS or f"{board[1]}.json" in DRAWN
+    if panel["type"] == "stat":
+        (unknown,) = (entry for entry in defaults["mappings"] if entry["type"] == "special")
+        assert unknown["options"]["match"] == "null+nan"
+        assert unknown["options"]["result"]["text"] == defaults["noValue"]
+        assert unknown["options"]["result"]["color"] not in {"green", "orange"}, "nothing is known, and nothing is well"
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
@@ -170,7 +179,7 @@ def test_a_query_asks_for_what_is_declared(one: Shown, expr: str) -> None:
         if name.startswith("host:"):
             assert 'instance=~"$host"' in selector
         elif 'job=~"$blnk_job"' not in selector:
-            assert 'job=~"$job",instance=~"$instance"' in selector, name
+            assert 'job=~"$job",instance="$instance"' in selector, name
             assert name not in NATIVE or name in PLAIN or name.startswith("process_")
 
 
@@ -180,7 +189,8 @@ def test_a_rate_fits_the_zoom(one: Shown, expr: str) -> None:
     for _, window in re.findall(r"\b(rate|irate|increase|deriv)\(.*?\[([^\]]+)\]", expr):
         assert window in {"$__rate_interval", "$__rate_interval:"}
     counters = re.findall(r"(?:(\w+)\()?\b(?:blnk|process)_[a-z0-9_]+_total\b", expr)
-    assert set(counters) <= {"rate", "increase", "resets"}
+    # Since when does not matter where one is one too many.
+    assert set(counters) <= {"rate", "increase", "resets", "clamp_max", "delta"}
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda part: getattr(part, "title", ""))
@@ -235,6 +245,7 @@ def test_an_alert_leads_to_a_panel_that_shows_it(name: str) -> None:
     assert not compared or asked & compared
     limits = fill.limits_in(alert.expr)
     drawn = {panel.limit, *(query.limit for query in panel.queries)}
+    drawn |= {limit for query in panel.queries for limit in fill.limits_in(query.expr)}
     # What says that there is enough to judge by is no limit of what is drawn.
     assert not limits or limits & drawn or panel.any_is or panel.kind == "table"
 

@@ -61,7 +61,7 @@ def test_what_no_scenario_has_is_shown(tmp_path: Path) -> None:
             group["rules"] = [rule for rule in group["rules"] if "record" in rule]
             (tmp_path / f"{template.name}.rules.yml").write_text(yaml.safe_dump({"groups": [group]}))
     steps = DAYS * 86400 // STEP_SECONDS
-    queries = [chosen(one.expr, "15m", blnk_job="blnk") for one in ASKED]
+    queries = [chosen(one.expr, "15m", blnk_job="blnk", instance="exporter:10501") for one in ASKED]
     story = {
         "interval": f"{STEP_SECONDS}s",
         "input_series": [{"series": name, "values": values.format(steps)} for name, values in TOLD.items()],

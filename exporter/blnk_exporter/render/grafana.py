@@ -6,7 +6,7 @@ from typing import Any
 
 from .board import COLUMNS, Board, Row
 from .dashboards import BOARDS
-from .fill import Site
+from .fill import Site, fill
 from .panel import OURS, SOURCE, drawn, selected
 from .tree import MARK
 
@@ -16,13 +16,16 @@ _VARIABLES = {
     "instance": 'label_values(blnk_exporter_build_info{job=~"$job"}, instance)',
     "queue": f"label_values(blnk_queues_pending_tasks{{{OURS}}}, queue)",
     "host": "label_values(host:blnk_filesystem_used:ratio, instance)",
-    "blnk_job": "label_values(http_server_duration_milliseconds_count, job)",
+    "blnk_job": 'label_values(http_server_duration_milliseconds_count{job=~"@{blnk_job}",job!~"@{exporter_job}"}, job)',
 }
+# Where what is not chosen is everything, also what has no such series now. All jobs are those that the variable knows:
+# others have targets, too.
+_EVERYTHING = {"queue": ".+", "host": ".+"}
 _LABELS = {"job": "Job", "instance": "Instance", "queue": "Queue", "host": "Host", "blnk_job": "Blnk's job"}
 _RESTARTS = (
-    ("PostgreSQL started", "changes(blnk_postgres_start_timestamp_seconds[2m]) > 0"),
-    ("Redis started", "resets(blnk_redis_uptime_seconds[2m]) > 0"),
-    ("A worker started", "changes(blnk_workers_newest_start_timestamp_seconds[2m]) > 0"),
+    ("PostgreSQL started", "time() - blnk_postgres_start_timestamp_seconds < 120"),
+    ("Redis started", "blnk_redis_uptime_seconds < 120"),
+    ("A worker started", "time() - blnk_workers_newest_start_timestamp_seconds < 120"),
 )
 
 
@@ -61,7 +64,7 @@ def _dashboard(board: Board, site: Site) -> dict[str, Any]:
             }
         ],
         "annotations": {"list": list(_annotations())},
-        "templating": {"list": [_datasource(), *(_variable(name) for name in names)]},
+        "templating": {"list": [_datasource(), *(_variable(name, site) for name in names)]},
         "panels": panels,
     }
 
@@ -70,27 +73,28 @@ def _datasource() -> dict[str, Any]:
     return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0}
 
 
-def _variable(name: str) -> dict[str, Any]:
-    query = {"query": _VARIABLES[name], "refId": "StandardVariableQuery"}
-    return {
+def _variable(name: str, site: Site) -> dict[str, Any]:
+    text = fill(_VARIABLES[name], site)
+    several = name != "instance"
+    found = {
         "name": name,
         "label": _LABELS[name],
         "type": "query",
         "datasource": SOURCE,
-        "query": query,
-        "definition": _VARIABLES[name],
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".+",
+        "query": {"query": text, "refId": "StandardVariableQuery"},
+        "definition": text,
+        "multi": several,
+        "includeAll": several,
         "hide": 0,
         "refresh": 2,
         "sort": 1,
-        "current": {"text": ["All"], "value": ["$__all"]},
+        "current": {"text": ["All"], "value": ["$__all"]} if several else {},
     }
+    return found | ({"allValue": _EVERYTHING[name]} if name in _EVERYTHING else {})
 
 
 def _annotations() -> Iterator[dict[str, Any]]:
-    firing = 'ALERTS{alertstate="firing",severity="critical",service="blnk"}'
+    firing = 'ALERTS{alertstate="firing",severity="critical",service="blnk",instance=~"$instance|"}'
     yield _annotation("Critical alerts", firing, "{{alertname}} {{queue}} {{path}}", "red")
     for name, expr in _RESTARTS:
         yield _annotation(name, selected(expr), "{{address}}", "blue")

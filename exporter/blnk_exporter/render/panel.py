@@ -1,20 +1,22 @@
 """One panel of a dashboard as Grafana has it: its queries, colours, limits and links."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from ..thresholds import Threshold
 from . import catalogue, rules
-from .board import Panel, Query
+from .board import Color, Panel, Query
 from .fill import Site, fill
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-OURS = 'job=~"$job",instance=~"$instance"'
+# One exporter at a time, and so one Blnk: what is summed up over several hides the one that is in trouble.
+OURS = 'job=~"$job",instance="$instance"'
 # Host metrics come from whoever tells them, under a job and an instance of its own.
 _HOST = 'instance=~"$host"'
 _NATIVE = 'job=~"$blnk_job"'
+_UNKNOWN = "#8a8f98"
 # Grafana colours what reaches a step, our limits are met beyond them: beyond nothing is the least there is.
 _LEAST = 1e-9
 _NAME = re.compile(r"(?<![\w:$])((?:[a-z]+:)?blnk_[a-z0-9_:]+|http_server_[a-z_]+|up)\b(?!\{job=)(\{?)")
@@ -27,15 +29,22 @@ def drawn(panel: Panel, site: Site) -> dict[str, Any]:
         "title": panel.title,
         "description": _description(panel, site),
         "datasource": SOURCE,
-        "links": [
-            {"title": f"Runbook {alert}", "url": f"{site.exporter_url}/runbooks/{alert}", "targetBlank": True}
-            for alert in panel.alerts
-        ],
+        "links": [*_links(panel, site)],
         "targets": [_target(panel, number, query, site) for number, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": _defaults(panel, site), "overrides": _overrides(panel, site)},
         "options": _options(panel),
     }
+    if panel.every:
+        found["interval"] = panel.every
     return found | ({"transformations": _transformations(panel)} if panel.kind == "table" else {})
+
+
+def _links(panel: Panel, site: Site) -> Iterator[dict[str, Any]]:
+    if panel.board:
+        url = f"/d/blnk-{panel.board}?${{__all_variables}}&${{__url_time_range}}"
+        yield {"title": f"More on the board {panel.board}", "url": url, "targetBlank": False}
+    for alert in panel.alerts:
+        yield {"title": f"Runbook {alert}", "url": f"{site.exporter_url}/runbooks/{alert}", "targetBlank": True}
 
 
 def selected(expr: str) -> str:
@@ -89,7 +98,8 @@ def _defaults(panel: Panel, site: Site) -> dict[str, Any]:
     found: dict[str, Any] = {
         "unit": panel.unit,
         "noValue": panel.nothing,
-        "color": {"mode": "palette-classic" if lines else "thresholds"},
+        # Of states the mappings have the colours; a legend of thresholds would say "< 1".
+        "color": {"mode": "palette-classic" if lines or panel.kind == "state-timeline" else "thresholds"},
         "thresholds": _thresholds(site.limits[panel.limit], lines=lines) if panel.limit else _colors(panel),
         "mappings": _mappings(panel),
     }
@@ -104,7 +114,7 @@ def _defaults(panel: Panel, site: Site) -> dict[str, Any]:
             "showPoints": "auto",
             "spanNulls": False,
             "stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"},
-            "thresholdsStyle": {"mode": "dashed" if panel.limit else "off"},
+            "thresholdsStyle": {"mode": "dashed" if panel.limit or panel.any_is else "off"},
         }
         if panel.limit:
             # The axis would end far below a limit that is far away, and nobody would see how far.
@@ -138,11 +148,14 @@ def _steps(colors: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
 
 
 def _mappings(panel: Panel) -> list[dict[str, Any]]:
-    if not panel.states:
-        return []
     words = enumerate(sorted(panel.states.items()))
     options = {str(number): {"text": text, "color": color, "index": at} for at, (number, (text, color)) in words}
-    return [{"type": "value", "options": options}]
+    found: list[dict[str, Any]] = [{"type": "value", "options": options}] if options else []
+    if panel.kind == "stat":
+        # Otherwise Grafana gives what is unknown the colour of 0, which is mostly green.
+        nothing = {"text": panel.nothing, "color": "red" if panel.alarm else _UNKNOWN, "index": len(options)}
+        found.append({"type": "special", "options": {"match": "null+nan", "result": nothing}})
+    return found
 
 
 def _options(panel: Panel) -> dict[str, Any]:
@@ -158,9 +171,11 @@ def _options(panel: Panel) -> dict[str, Any]:
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         }
     if panel.kind == "table":
-        return {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""}}
+        found = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""}}
+        column = {"displayName": panel.sort.removeprefix("-"), "desc": panel.sort.startswith("-")}
+        return found | ({"sortBy": [column]} if panel.sort else {})
     if panel.kind == "state-timeline":
-        return {"showValue": "never", "rowHeight": 0.9, "mergeValues": True, "legend": _legend(), "tooltip": _tooltip()}
+        return {"showValue": "auto", "rowHeight": 0.9, "mergeValues": True, "legend": _legend(), "tooltip": _tooltip()}
     return {"legend": _legend() | {"calcs": ["lastNotNull"]}, "tooltip": _tooltip()}
 
 
@@ -200,7 +215,13 @@ def _transformations(panel: Panel) -> list[dict[str, Any]]:
 def _overrides(panel: Panel, site: Site) -> list[dict[str, Any]]:
     if panel.kind != "table":
         return []
-    found = [_override(query, site) for _, query in _columns(panel) if query.unit or query.limit]
+    # The words for an empty table would stand in each empty cell, too.
+    every = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": ""}]}
+    found = [
+        every,
+        *(_override(query, site) for _, query in _columns(panel) if query.unit or query.limit or query.none_is),
+    ]
+    found += [_colored(column, words) for column, words in panel.words.items()]
     if "alertname" in panel.labels:
         link = {"title": "Runbook", "url": f"{site.exporter_url}/runbooks/${{__value.raw}}", "targetBlank": True}
         found.append({"matcher": _by_name("alertname"), "properties": [{"id": "links", "value": [link]}]})
@@ -209,12 +230,22 @@ def _overrides(panel: Panel, site: Site) -> list[dict[str, Any]]:
 
 def _override(query: Query, site: Site) -> dict[str, Any]:
     properties: list[dict[str, Any]] = [{"id": "unit", "value": query.unit}] if query.unit else []
-    if query.limit:
+    if query.limit or query.none_is:
+        steps = _thresholds(site.limits[query.limit], fine="transparent") if query.limit else None
         properties += [
-            {"id": "thresholds", "value": _thresholds(site.limits[query.limit], fine="transparent")},
+            {"id": "thresholds", "value": steps or _steps([query.none_is or "transparent", "transparent"], [_LEAST])},
             {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
         ]
     return {"matcher": _by_name(query.legend), "properties": properties}
+
+
+def _colored(column: str, words: Mapping[str, Color]) -> dict[str, Any]:
+    options = {text: {"color": color, "index": number} for number, (text, color) in enumerate(words.items())}
+    properties = [
+        {"id": "mappings", "value": [{"type": "value", "options": options}]},
+        {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
+    ]
+    return {"matcher": _by_name(column), "properties": properties}
 
 
 def _by_name(name: str) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from .tree import MARK
 _SEVERITIES = ("none", "info", "warning", "critical")
 # Longer than BlnkExporterDown takes to fire: who was woken is not told that all is well when it is our page that is gone.
 _KEPT = "5m"
+# Which of several the board is to show, in the words of an alert's own labels; not every alert has an instance.
+_OURS = "{{ with $labels.instance }}&var-instance={{ . | urlquery }}{{ end }}"
+_OF = {"host": "{{ with $labels.instance }}&var-host={{ . | urlquery }}{{ end }}", "blnk": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ def _rules(alert: Alert, site: Site, template: Template) -> Iterator[dict[str, A
             "description": fill(alert.description, site, level=severity).strip(),
             "checklist": ", ".join(alert.checklist),
             "runbook_url": f"{site.exporter_url}/runbooks/{alert.alert}",
-            "dashboard_url": f"{site.grafana_url}{dashboards.places().get(alert.alert, '')}",
+            "dashboard_url": f"{site.grafana_url}{dashboards.places().get(alert.alert, '')}{_OF.get(template.name, _OURS)}",
         }
         rule["annotations"] = {key: value for key, value in rule["annotations"].items() if value}
         yield rule

@@ -23,11 +23,12 @@ def differences(files: Mapping[str, str], directory: Path, owned: Iterable[str])
     yield from (f"{path} belongs to nothing that is rendered" for path in _orphans(files, directory, owned))
 
 
-def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> None:
-    """Make the directory hold exactly these files of ours; raises CannotWrite, and then nothing has changed.
+def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> list[Path]:
+    """Put these files into a directory; raises CannotWrite, and then nothing has changed.
 
     New texts are written beside the old ones first: what can fail has failed before the first file is replaced. A file
-    that is not ours stays, and one where ours should go is a reason to write none.
+    that is not ours stays, and one where ours should go is a reason to write none. Gives what looks like ours and was not
+    written now: it may be somebody's copy, and stays as well.
     """
     written: list[tuple[Path, Path]] = []
     target = directory
@@ -35,7 +36,6 @@ def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> No
         for name in files:
             if (directory / name).is_file() and not _is_ours(directory / name):
                 raise CannotWrite(f"{directory / name} is in the way: nothing in it says that it was rendered by us")
-        orphans = _orphans(files, directory, owned)
         for name, text in files.items():
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +48,11 @@ def write(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> No
         while written:
             new_path, target = written.pop(0)
             new_path.replace(target)
-        for target in orphans:
-            target.unlink()
     except OSError as error:
         for new_path, _ in written:
             new_path.unlink(missing_ok=True)
         raise CannotWrite(f"cannot write {target}: {error.strerror}") from None
+    return _orphans(files, directory, owned)
 
 
 def _orphans(files: Mapping[str, str], directory: Path, owned: Iterable[str]) -> list[Path]:

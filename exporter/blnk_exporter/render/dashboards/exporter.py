@@ -1,10 +1,12 @@
 """What the exporter reads, and how it is itself: rows of the dashboard of the host."""
 
-from ..board import OK, UP, Panel, Query
+from ..board import UP, Panel, Query, States
 
 # The builder knows our own metrics only.
-_OURS = 'job=~"$job",instance=~"$instance"'
+_OURS = 'job=~"$job",instance="$instance"'
 _RUNS = "max by (instance, version, python)"
+# Neither wakes anybody.
+_OK: States = {0: ("FAILING", "orange"), 1: ("OK", "green")}
 READS = (
     Panel(
         title="Collectors",
@@ -12,7 +14,7 @@ READS = (
         " blind. No line: it is switched off.",
         queries=(Query("min by (collector) (blnk_exporter_collector_success)", "{{collector}}"),),
         kind="state-timeline",
-        states=OK,
+        states=_OK,
         alerts=("BlnkExporterCollectorFailing",),
         height=9,
     ),
@@ -91,7 +93,7 @@ ITSELF = (
         " start.",
         queries=(Query("blnk_exporter_config_last_reload_successful", "{{instance}}"),),
         kind="state-timeline",
-        states=OK,
+        states=_OK,
         alerts=("BlnkExporterReloadFailed",),
         height=5,
     ),

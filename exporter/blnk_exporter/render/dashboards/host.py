@@ -48,6 +48,7 @@ _SUMMARY = (
         "min(up)",
         states=UP,
         nothing="NOT SCRAPED",
+        alarm=True,
     ),
     stat(
         "Not read",
@@ -65,9 +66,10 @@ _SUMMARY = (
         "Watchdog",
         "An alert that always fires: Prometheus judges its rules. Whether messages arrive, only what hears them outside"
         " can tell.",
-        'min(ALERTS{alertname="Watchdog",alertstate="firing"})',
+        'min(ALERTS{alertname="Watchdog",alertstate="firing",service="blnk"})',
         states={1: ("FIRES", "green")},
         nothing="SILENT",
+        alarm=True,
         alerts=("Watchdog",),
     ),
 )
@@ -75,27 +77,29 @@ _ROOM = (
     Panel(
         title="Disks",
         about="In use, as df counts: what is kept for root is no free space. The ten fullest.",
-        queries=(Query("topk(10, host:blnk_filesystem_used:ratio)", "{{path}}"),),
+        queries=(Query("topk(10, host:blnk_filesystem_used:ratio)", "{{instance}} {{path}}"),),
         unit="percentunit",
         limit="host.disk",
         alerts=("BlnkHostDiskHigh",),
     ),
     Panel(
         title="Disks in a day",
-        about="In use now, and in a day at the pace of the last six hours. Over 100 %: full within a day; beyond the limit"
-        " a trend is no noise.",
+        about="In use in a day at the pace of the last six hours, over 100 %: full within a day. Of disks that are in use"
+        " beyond the limit, since on others a trend is noise. No line: there is none.",
         queries=(
-            Query("topk(5, host:blnk_filesystem_used:ratio)", "{{path}} now"),
-            Query(f"topk(5, clamp_min({_IN_A_DAY}, 0))", "{{path}} in a day"),
+            Query(
+                f"topk(5, clamp_min({_IN_A_DAY}, 0) and host:blnk_filesystem_used:ratio > @{{host.disk_filling.warning}})",
+                "{{instance}} {{path}}",
+            ),
         ),
         unit="percentunit",
-        limit="host.disk_filling",
+        nothing="none is beyond the limit, or unknown",
         alerts=("BlnkHostDiskFilling",),
     ),
     Panel(
         title="Inodes",
         about="Taken; without one no file can be made, however much space is left. No line: they are not counted there.",
-        queries=(Query("topk(10, host:blnk_filesystem_files_used:ratio)", "{{path}}"),),
+        queries=(Query("topk(10, host:blnk_filesystem_files_used:ratio)", "{{instance}} {{path}}"),),
         unit="percentunit",
         limit="host.inodes",
         nothing="not counted, or unknown",
@@ -121,7 +125,7 @@ _ROOM = (
         title="Can disks be written?",
         about="Lost: it could be written within the last day, which is what a broken disk does. Read-only for the whole day"
         " is a mount by intent.",
-        queries=(Query(f"topk(10, {_READ_ONLY})", "{{path}}"),),
+        queries=(Query(f"topk(10, {_READ_ONLY})", "{{instance}} {{path}}"),),
         kind="state-timeline",
         states={0: ("WRITABLE", "green"), 1: ("READ-ONLY", "blue"), 2: ("LOST", "red")},
         alerts=("BlnkHostReadOnly",),
@@ -131,7 +135,7 @@ _MORE = (
     Panel(
         title="Left on disk",
         about="Bytes that ordinary users may still write.",
-        queries=(Query("bottomk(10, blnk_host_filesystem_available_bytes)", "{{path}}"),),
+        queries=(Query("bottomk(10, blnk_host_filesystem_available_bytes)", "{{instance}} {{path}}"),),
         unit="bytes",
         nothing="not read here, or unknown",
         width=6,

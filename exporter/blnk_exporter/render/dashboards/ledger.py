@@ -1,6 +1,6 @@
 """The ledger: does money flow, how quickly, what stands still, do the books add up."""
 
-from ..board import Board, Panel, Query, Row, stat
+from ..board import PARTLY_UP, Board, Panel, Query, Row, stat
 from .ledger_details import CHAIN, LINEAGE, READING, SCHEMA
 
 _RATE = "[$__rate_interval]"
@@ -12,19 +12,17 @@ _GUARDS = '{trigger=~"(prevent|log)_.+"}'
 _OTHERS = '{trigger!~"(prevent|log)_.+"}'
 _SUMMARY = (
     stat(
+        "PostgreSQL",
+        "Whether the servers answer; without them all here is unknown.",
+        "min(blnk_postgres_up) + max(blnk_postgres_up)",
+        states=PARTLY_UP,
+        board="postgres",
+    ),
+    stat(
         "Applied",
         "Transactions that are applied per second; holds are not among them.",
         f'sum(rate(blnk_ledger_transactions_total{{status="APPLIED"}}{_RATE}))',
         unit="ops",
-    ),
-    stat(
-        "Queue to apply",
-        "95 % of the queued transactions of a quarter of an hour had their outcome within this.",
-        # Of no outcome there is no number, and Prometheus says so with one that is none.
-        f"max({_P95} >= 0)",
-        unit="s",
-        limit="ledger.latency",
-        nothing="none, or unknown",
     ),
     stat(
         "Oldest queued",
@@ -43,7 +41,7 @@ _SUMMARY = (
     stat(
         "Without task",
         "Transactions that were accepted and that nobody will work on.",
-        "sum(blnk_ledger_transactions_without_task)",
+        "sum(max_over_time(blnk_ledger_transactions_without_task[2m]))",
         limit="ledger.without_task",
     ),
     stat(

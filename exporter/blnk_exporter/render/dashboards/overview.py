@@ -2,72 +2,136 @@
 
 from dataclasses import replace
 
-from ..board import UP, Board, Panel, Query, Row, stat
+from ..board import PARTLY_UP, UP, Board, Panel, Query, Row, stat
 
 _RATE = "[$__rate_interval]"
+# Those of the chosen Blnk, those that name none, and those of hosts, which have an instance of their own.
+_OF_HERE = 'ALERTS{{alertstate="firing",severity="{0}",service="blnk",{1}}}'
 _FIRING = (
-    'count(ALERTS{{alertstate="firing",severity="{}",service="blnk"}}) or 0 * count(ALERTS{{alertname="Watchdog"}})'
+    "count(count by (alertname) ("
+    + " or ".join(_OF_HERE.replace("{1}", which) for which in ('instance=~"$instance|"', 'component="host"'))
+    + ')) or 0 * count(ALERTS{{alertname="Watchdog",service="blnk"}})'
 )
+_SOME = "min({0}) + max({0})"
+_WAITING = 'blnk_queues_{}{{queue!~"@{{side_queues}}"}}'
+_LOST = "sum(max_over_time(blnk_queues_stale_lease_tasks[2m]) + max_over_time(blnk_queues_head_task_lost[2m]))"
+_WITHOUT = "sum(max_over_time(blnk_ledger_transactions_without_task[2m]))"
+_GUARDS = 'sum(1 - blnk_catalog_trigger_active{trigger=~"(prevent|log)_.+"})'
+_CHAIN = "sum(1 - min_over_time(blnk_ledger_chain_head_consistent[2m]))"
 _STATE = (
     stat(
-        "API",
-        "Whether every API server of Blnk answers that it is UP.",
-        "min(blnk_server_up)",
+        "Exporter",
+        "Whether Prometheus can read the exporter. While it cannot, all the others here are unknown.",
+        "min(up)",
         states=UP,
-        alerts=("BlnkServerDown", "BlnkServerInstanceDown"),
+        nothing="NOT SCRAPED",
+        alarm=True,
+        board="host",
     ),
     stat(
-        "API answers in",
-        "How long the slowest /health of Blnk's API servers takes.",
-        "max(blnk_server_response_seconds)",
+        "API",
+        "Whether Blnk's API servers answer that they are UP; some, or all of them.",
+        _SOME.format("blnk_server_up"),
+        states=PARTLY_UP,
+    ),
+    stat(
+        "Workers",
+        "Whether workers answer and their beats reach Redis; some, or all of them. Without Redis they answer, and cannot work.",
+        f"({_SOME.format('blnk_workers_up')}) * clamp_max(sum(blnk_workers_servers), 1)",
+        states={0: ("NONE", "red"), 1: ("PARTLY", "orange"), 2: ("UP", "green")},
+        board="queues",
+    ),
+    stat(
+        "PostgreSQL",
+        "Whether the servers answer; some, or all of them.",
+        _SOME.format("blnk_postgres_up"),
+        states=PARTLY_UP,
+        board="postgres",
+    ),
+    stat(
+        "Redis",
+        "Whether Redis answers, and has loaded its data.",
+        "min(blnk_redis_up) * (2 - (max(blnk_redis_loading) or 0 * min(blnk_redis_up)))",
+        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
+        board="redis",
+    ),
+    stat(
+        "Oldest waits for",
+        "How long the oldest transaction's task waits; 0: none waits. What customers feel.",
+        f"max({_WAITING.format('oldest_pending_age_seconds')}) or 0 * (sum({_WAITING.format('pending_tasks')}) == 0)",
         unit="s",
-        limit="server.response",
-        nothing="no answer",
-        alerts=("BlnkServerSlow",),
-    ),
-    stat("Workers", "Whether every worker answers; it does so without Redis, too.", "min(blnk_workers_up)", states=UP),
-    stat(
-        "Heartbeats",
-        "Asynq servers that told Redis in the last seconds that they live; a worker runs two or three.",
-        "sum(blnk_workers_servers)",
-        states={0: ("NONE", "red"), 1: ("1", "green")},
-    ),
-    stat("PostgreSQL", "Whether every server answers.", "min(blnk_postgres_up)", states=UP),
-    stat("Redis", "Whether Redis answers.", "min(blnk_redis_up)", states=UP),
-    stat(
-        "Blind spots",
-        "Collectors and facts that could not be read: what they tell is unknown.",
-        "count(blnk_exporter_collector_success == 0 or blnk_exporter_fact_missing == 1)"
-        " or 0 * count(blnk_exporter_collector_success)",
-        any_is="orange",
+        limit="queues.oldest_pending",
+        board="queues",
     ),
     stat(
-        "Critical alerts",
-        "What has woken somebody, or should have.",
-        _FIRING.format("critical"),
-        any_is="red",
-        nothing="no rules",
+        "Lost",
+        "Tasks without content, or left by a dead worker; transactions in PostgreSQL that have no task.",
+        # Half of an answer is no 0.
+        f"({_LOST} + {_WITHOUT}) or ({_LOST} > 0) or ({_WITHOUT} > 0)",
+        limit="queues.lost",
+        board="ledger",
     ),
-    stat("Warnings", "What waits for a working day.", _FIRING.format("warning"), any_is="orange", nothing="no rules"),
     stat(
         "Books",
         "Balances and currencies that do not add up; the last check may be hours old.",
         "sum(blnk_books_mismatched_balances) + sum(blnk_books_unbalanced_currencies)"
         " or sum(blnk_books_mismatched_balances)",
         limit="books.unbalanced",
+        board="ledger",
     ),
     stat(
-        "Lost tasks",
-        "Tasks without content, or left by a dead worker; transactions in PostgreSQL that have no task.",
-        "sum(blnk_queues_stale_lease_tasks + blnk_queues_head_task_lost) + sum(blnk_ledger_transactions_without_task)"
-        " or sum(blnk_queues_stale_lease_tasks + blnk_queues_head_task_lost)",
-        limit="queues.lost",
-    ),
-    stat(
-        "Guards off",
-        "Triggers that keep transactions from being changed, or write the journal, and are missing or switched off.",
-        'sum(1 - blnk_catalog_trigger_active{trigger=~"(prevent|log)_.+"})',
+        "Tampering",
+        "Triggers that guard transactions and are off, a hash chain that is broken, rows that were deleted in the last"
+        " quarter of an hour.",
+        f"({_GUARDS} + ({_CHAIN} or 0 * {_GUARDS})"
+        ' + (sum(clamp_min(delta(blnk_ledger_journal_changes_total{action="DELETE"}[15m]), 0)) or 0 * ' + _GUARDS + "))"
+        f" or ({_CHAIN} > 0)",
         limit="catalog.triggers",
+        board="ledger",
+    ),
+    stat(
+        "Not read",
+        "Collectors and facts that could not be read, and exporters that are down: what they tell is unknown.",
+        "count(blnk_exporter_collector_success == 0 or blnk_exporter_fact_missing == 1 or up == 0) or 0 * count(up)",
+        any_is="orange",
+        board="host",
+    ),
+    stat(
+        "Critical alerts",
+        "What has woken somebody, or should have: of the chosen Blnk. The list below has those of all.",
+        _FIRING.format("critical"),
+        any_is="red",
+        nothing="no rules",
+        alarm=True,
+    ),
+    stat(
+        "Warnings",
+        "What waits for a working day: of the chosen Blnk.",
+        _FIRING.format("warning"),
+        any_is="orange",
+        nothing="no rules",
+        alarm=True,
+    ),
+)
+_SERVERS = (
+    Panel(
+        title="API servers",
+        about="What each of Blnk's API servers answers.",
+        queries=(Query("blnk_server_up", "{{address}}"),),
+        kind="state-timeline",
+        states=UP,
+        alerts=("BlnkServerDown", "BlnkServerInstanceDown"),
+        width=12,
+    ),
+    Panel(
+        title="API answers in",
+        about="How long the /health of each API server takes. A server that is down may say so quickly.",
+        queries=(Query("blnk_server_response_seconds", "{{address}}"),),
+        unit="s",
+        limit="server.response",
+        nothing="no answer",
+        alerts=("BlnkServerSlow",),
+        width=12,
     ),
 )
 _FLOW = (
@@ -86,11 +150,8 @@ _FLOW = (
     ),
     Panel(
         title="Oldest waiting",
-        about="How long the oldest task waits in Redis, and the oldest transaction in PostgreSQL. No line: nothing waits.",
-        queries=(
-            Query('max(blnk_queues_oldest_pending_age_seconds{queue!~"@{side_queues}"})', "task"),
-            Query("max(blnk_ledger_unresolved_oldest_age_seconds)", "transaction"),
-        ),
+        about="How long the oldest task of a transaction waits in Redis. No line: nothing waits.",
+        queries=(Query('max(blnk_queues_oldest_pending_age_seconds{queue!~"@{side_queues}"})', "task"),),
         unit="s",
         limit="queues.oldest_pending",
         nothing="nothing waits, or unknown",
@@ -100,7 +161,7 @@ _FLOW = (
         about="From a transaction's creation to its outcome: half, 95 % and 99 % of them were quicker.",
         queries=tuple(
             Query(
-                f"histogram_quantile({share}, sum by (le) (rate(blnk_ledger_queue_to_apply_seconds_bucket{_RATE})))",
+                f"histogram_quantile({share}, sum by (le) (rate(blnk_ledger_queue_to_apply_seconds_bucket{_RATE}))) >= 0",
                 f"p{share[2:]:0<2}",
             )
             for share in ("0.5", "0.95", "0.99")
@@ -135,7 +196,7 @@ _FILLING = (
     Panel(
         title="Disks",
         about="In use, as df counts.",
-        queries=(Query("host:blnk_filesystem_used:ratio", "{{path}}"),),
+        queries=(Query("host:blnk_filesystem_used:ratio", "{{instance}} {{path}}"),),
         unit="percentunit",
         limit="host.disk",
     ),
@@ -155,22 +216,24 @@ _FILLING = (
     ),
 )
 _ALERTS = Panel(
-    title="Pending and firing",
-    about="Alerts of Blnk; each name leads to its runbook.",
+    title="Pending and firing, of every Blnk",
+    about="Each name leads to its runbook, each instance to its board.",
     queries=(
         Query(
-            'count by (instance, severity, alertname, alertstate) (ALERTS{service="blnk",alertname!="Watchdog"})',
+            "count by (instance, severity, alertname, alertstate)"
+            ' (ALERTS{service="blnk",severity=~"critical|warning",alertname!="Watchdog"})',
             "how many",
         ),
     ),
     kind="table",
-    labels=("instance", "severity", "alertname", "alertstate"),
+    labels=("severity", "alertstate", "alertname", "instance"),
+    words={"severity": {"critical": "red", "warning": "orange"}, "alertstate": {"firing": "text", "pending": "blue"}},
+    sort="severity",
     nothing="no alert, or no rules",
     width=24,
-    height=6,
+    height=5,
 )
 _REQUESTS = "http_server_duration_milliseconds_count"
-_SHARES = (("1h", "1 h"), ("6h", "6 h"), ("1d", "1 day"), ("3d", "3 days"))
 
 
 def _failing(window: str) -> str:
@@ -185,7 +248,7 @@ _NATIVE = (
         about="Of Blnk's API by class of status.",
         queries=(
             Query(
-                f'sum by (class) (label_replace(rate({_REQUESTS}{_RATE}), "class", "$1xx", "http_status_code", "(.).."))',
+                f'sum by (class) (label_replace(rate({_REQUESTS}{_RATE}), "class", "${{1}}xx", "http_status_code", "(.).."))',
                 "{{class}}",
             ),
         ),
@@ -194,16 +257,16 @@ _NATIVE = (
     ),
     Panel(
         title="Share of requests that fail",
-        about="Status 5xx, over windows of several lengths: a short one tells of now, a long one of the month's budget.",
-        queries=tuple(Query(_failing(window), legend) for window, legend in _SHARES),
+        about="Status 5xx, of those of an hour. Six hours at less than half of it fire, too.",
+        queries=(Query(_failing("1h"), "1 h"),),
         unit="percentunit",
         limit="blnk.errors_fast",
         alerts=("BlnkApiErrors",),
     ),
     Panel(
         title="Errors that last",
-        about="The same share over a day and more, in small.",
-        queries=tuple(Query(_failing(window), legend) for window, legend in _SHARES[2:]),
+        about="The same share of those of a day. Three days at a third of it fire, too.",
+        queries=(Query(_failing("1d"), "1 day"),),
         unit="percentunit",
         limit="blnk.errors_slow",
         alerts=("BlnkApiErrorsLasting",),
@@ -244,9 +307,10 @@ OVERVIEW = Board(
     question="Is Blnk up, are customers served, does money flow, and is anything about to be full?",
     rows=(
         Row(title="Is it up?", panels=_sized(_STATE, 2, 3)),
-        Row(title="Does money flow?", panels=_sized(_FLOW, 6, 7)),
-        Row(title="Is anything filling up?", panels=_sized(_FILLING, 4, 6)),
         Row(title="What is firing?", panels=(_ALERTS,)),
+        Row(title="Does money flow?", panels=_sized(_FLOW, 6, 6)),
+        Row(title="Is anything filling up?", panels=_sized(_FILLING, 4, 5)),
+        Row(title="Are customers served?", panels=_SERVERS),
         Row(title="Blnk's own metrics (0.14 and later, where Prometheus scrapes them)", panels=_NATIVE, collapsed=True),
     ),
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..board import UP, Board, Panel, Query, Row, States, stat
+from ..board import PARTLY_UP, Board, Panel, Query, Row, States, stat
 from .postgres_details import LOCKS, REPLICATION, STATEMENTS, TABLES, VACUUM
 
 _RATE = "[$__rate_interval]"
@@ -26,7 +26,12 @@ def _hits(by: str) -> str:
 
 
 _HEALTH = (
-    stat("PostgreSQL", "Whether every server answers.", "min(blnk_postgres_up)", states=UP),
+    stat(
+        "PostgreSQL",
+        "Whether the servers answer; some, or all of them.",
+        "min(blnk_postgres_up) + max(blnk_postgres_up)",
+        states=PARTLY_UP,
+    ),
     stat(
         "Takes writes",
         "Whether every exporter sees a primary among the servers that answer.",
@@ -222,7 +227,7 @@ _STORAGE = (
     Panel(
         title="Damaged pages",
         about="When pages were read that do not match their checksum: the disk or the memory is broken.",
-        queries=(Query(f"increase(blnk_postgres_checksum_failures_total{_RATE}) > bool 0", "{{address}}"),),
+        queries=(Query("clamp_max(blnk_postgres_checksum_failures_total, 1)", "{{address}}"),),
         kind="state-timeline",
         states={0: ("none found", "green"), 1: ("DAMAGED", "red")},
         nothing="checksums are off, or unknown",

@@ -141,6 +141,7 @@ TABLES = (
         ),
         kind="table",
         labels=("address", "table"),
+        every="2m",
         width=24,
         height=10,
     ),
@@ -228,6 +229,7 @@ STATEMENTS = (
     Panel(
         title="Statements",
         about="Per second, by whose they are.",
+        every="2m",
         queries=(Query(f"sum by (role) (rate(blnk_statements_calls_total{_RATE}))", "{{role}}"),),
         unit="ops",
         nothing="not installed, or unknown",
@@ -235,6 +237,7 @@ STATEMENTS = (
     Panel(
         title="Statements at a time",
         about="How many run at once, in the mean: the seconds that they take in a second.",
+        every="2m",
         queries=(Query(f"sum by (role) (rate(blnk_statements_seconds_total{_RATE}))", "{{role}}"),),
         nothing="not installed, or unknown",
     ),

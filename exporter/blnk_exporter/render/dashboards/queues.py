@@ -6,11 +6,22 @@ from .workers import WORKERS
 _RATE = "[$__rate_interval]"
 _Q = '{queue=~"$queue"}'
 _HASHED = '{queue=~"new:transaction_.+"}'
+_QUIET = '{queue=~"$queue",queue!~"@{noisy_queues}"}'
 _SIDE = '{queue=~"@{side_queues}"}'
-_SIZE = " + ".join(
-    f"blnk_queues_{state}_tasks{_Q}" for state in ("pending", "active", "scheduled", "retry", "archived")
+_GROWTH = " + ".join(
+    f"sum(deriv(blnk_queues_{state}_tasks{_Q}{_RATE}))"
+    for state in ("pending", "active", "scheduled", "retry", "archived")
 )
+_MAIN = '{queue=~"$queue",queue!~"@{side_queues}"}'
+_FAILING = '{queue=~"@{side_queues}",queue!~"@{noisy_queues}"}'
 _SUMMARY = (
+    stat(
+        "Redis",
+        "Whether Redis answers, and has loaded its data; without it all here is unknown.",
+        "min(blnk_redis_up) * (2 - (max(blnk_redis_loading) or 0 * min(blnk_redis_up)))",
+        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
+        board="redis",
+    ),
     stat(
         "Waiting",
         "Tasks that a worker could take now, in all queues chosen.",
@@ -18,25 +29,31 @@ _SUMMARY = (
     ),
     stat(
         "Oldest waits for",
-        "The longest that a task of any of the queues waits.",
-        f"max(blnk_queues_oldest_pending_age_seconds{_Q}) or 0 * sum(blnk_queues_pending_tasks{_Q})",
+        "The longest that a task of a transaction waits in any of the queues chosen; 0: none waits.",
+        f"max(blnk_queues_oldest_pending_age_seconds{_MAIN}) or 0 * (sum(blnk_queues_pending_tasks{_MAIN}) == 0)",
         unit="s",
         limit="queues.oldest_pending",
     ),
     stat("At work", "Tasks that a worker has taken.", f"sum(blnk_queues_active_tasks{_Q})"),
-    stat("Held for later", "Tasks with a time that is yet to come.", f"sum(blnk_queues_scheduled_tasks{_Q})"),
     stat(
         "Retrying",
-        "Tasks that failed and will be tried again.",
-        f"sum(blnk_queues_retry_tasks{_Q})",
-        any_is="orange",
+        "Tasks of transactions that failed and will be tried again, in the queue that has most of them.",
+        f"max(blnk_queues_retry_tasks{_MAIN})",
+        limit="queues.retrying",
     ),
-    stat("Given up", "Archived tasks; asynq keeps them for 90 days.", f"sum(blnk_queues_archived_tasks{_Q})"),
+    stat(
+        "Last given up",
+        "Since a task of a transaction was last archived, which nobody tries again; grey: none is kept.",
+        f"time() - max(blnk_queues_last_archived_timestamp_seconds{_MAIN})",
+        unit="s",
+        limit="queues.last_archived",
+        nothing="none kept",
+    ),
     stat(
         "Without consumer",
         "Queues that are expected or used and that no live worker takes tasks from.",
         f"count(blnk_workers_queue_consumers{_Q} == 0) or 0 * count(blnk_workers_queue_consumers{_Q})",
-        limit="workers.unserved_queues",
+        any_is="orange",
         alerts=("BlnkWorkersQueueUnservedIdle",),
     ),
     stat(
@@ -49,14 +66,19 @@ _SUMMARY = (
 )
 _EACH = Panel(
     title="Every queue",
-    about="One line for each; sort by a click on a column.",
+    about="One line for each, the longest waiting first; sort by a click on a column.",
     queries=(
         Query(f"sum by (instance, queue) (blnk_queues_pending_tasks{_Q})", "waiting", limit="queues.depth"),
         Query(
-            f"max by (instance, queue) (blnk_queues_oldest_pending_age_seconds{_Q})",
+            f"max by (instance, queue) (blnk_queues_oldest_pending_age_seconds{_MAIN})",
             "oldest",
             unit="s",
             limit="queues.oldest_pending",
+        ),
+        Query(
+            'max by (instance, queue) (blnk_queues_oldest_pending_age_seconds{queue=~"$queue",queue=~"@{side_queues}"})',
+            "oldest, side",
+            unit="s",
         ),
         Query(f"sum by (instance, queue) (blnk_queues_active_tasks{_Q})", "at work"),
         Query(f"sum by (instance, queue) (rate(blnk_queues_processed_total{_Q}{_RATE}))", "worked on", unit="ops"),
@@ -68,13 +90,14 @@ _EACH = Panel(
             "overdue",
             limit="queues.overdue",
         ),
-        Query(f"sum by (instance, queue) (blnk_workers_queue_consumers{_Q})", "consumers"),
+        Query(f"sum by (instance, queue) (blnk_workers_queue_consumers{_Q})", "consumers", none_is="orange"),
         Query(f"sum by (instance, queue) (blnk_queues_paused{_Q})", "paused", limit="queues.paused"),
     ),
     kind="table",
     labels=("instance", "queue"),
+    sort="-oldest",
     width=24,
-    height=10,
+    height=12,
 )
 _FLOW = (
     Panel(
@@ -87,7 +110,7 @@ _FLOW = (
     Panel(
         title="Oldest waiting by queue",
         about="What customers feel. No line: nothing waits, or asynq did not note since when.",
-        queries=(Query(f"topk(10, blnk_queues_oldest_pending_age_seconds{_Q})", "{{queue}}"),),
+        queries=(Query(f"topk(10, blnk_queues_oldest_pending_age_seconds{_MAIN})", "{{queue}}"),),
         unit="s",
         limit="queues.oldest_pending",
         nothing="nothing waits, or unknown",
@@ -98,7 +121,7 @@ _FLOW = (
         about="Done: attempts without failure. Put in is reckoned from that and from how the queues grow.",
         queries=(
             Query(
-                f"clamp_min(sum(deriv(({_SIZE})[$__rate_interval:])) + sum(rate(blnk_queues_processed_total{_Q}{_RATE})"
+                f"clamp_min({_GROWTH} + sum(rate(blnk_queues_processed_total{_Q}{_RATE})"
                 f" - rate(blnk_queues_failed_total{_Q}{_RATE})), 0)",
                 "put in",
             ),
@@ -111,14 +134,22 @@ _FLOW = (
     ),
     Panel(
         title="Worked on by queue",
-        about="Attempts per second, of the ten busiest. A queue that waits and has 0 stands still.",
-        queries=(Query(f"topk(10, rate(blnk_queues_processed_total{_Q}{_RATE}))", "{{queue}}"),),
+        about="Attempts per second, of those queues that have waiting tasks, the ten slowest: one that has 0 stands still.",
+        queries=(
+            Query(
+                f"bottomk(10, rate(blnk_queues_processed_total{_Q}{_RATE})"
+                f" and on (job, instance, queue) blnk_queues_pending_tasks{_Q} > 0)",
+                "{{queue}}",
+            ),
+        ),
+        nothing="nothing waits, or unknown",
         unit="ops",
         alerts=("BlnkQueuesStalled",),
     ),
     Panel(
         title="Time to drain",
-        about="How long the waiting tasks take at the pace of the last quarter of an hour, if no more come.",
+        about="How long the waiting tasks take at the pace of the last quarter of an hour, if no more come. A queue that"
+        " nobody worked on has no line: it never drains.",
         queries=(
             Query(
                 f"topk(10, blnk_queues_pending_tasks{_Q} / (queue:blnk_queues_processed:rate15m{_Q} > 0))", "{{queue}}"
@@ -159,7 +190,7 @@ _TROUBLE = (
     Panel(
         title="Attempts that fail",
         about="Of those of a quarter of an hour, by queue. No line: no work.",
-        queries=(Query(f"topk(10, queue:blnk_queues_failed_per_processed:ratio_rate15m{_Q})", "{{queue}}"),),
+        queries=(Query(f"topk(10, queue:blnk_queues_failed_per_processed:ratio_rate15m{_QUIET})", "{{queue}}"),),
         unit="percentunit",
         limit="queues.failing",
         nothing="no work, or unknown",
@@ -168,7 +199,7 @@ _TROUBLE = (
     Panel(
         title="Retrying by queue",
         about="Tasks that wait for their next attempt; the ten queues with most of them.",
-        queries=(Query(f"topk(10, blnk_queues_retry_tasks{_Q})", "{{queue}}"),),
+        queries=(Query(f"topk(10, blnk_queues_retry_tasks{_MAIN})", "{{queue}}"),),
         limit="queues.retrying",
         alerts=("BlnkQueuesRetrying",),
     ),
@@ -190,7 +221,7 @@ _TROUBLE = (
         title="Registry",
         about="Queues that asynq knows, and those of them beyond the limit of what is read. A fall: Redis lost them.",
         queries=(
-            Query("count by (instance) (blnk_queues_registered == 1)", "registered"),
+            Query("sum(blnk_queues_registered)", "registered"),
             Query("blnk_queues_unlisted", "unlisted"),
         ),
         alerts=("BlnkQueuesRegistryLost", "BlnkQueuesUnlisted"),
@@ -229,7 +260,7 @@ _ASIDE = (
     Panel(
         title="Failing on the side",
         about="Tasks on the side that wait for their next attempt.",
-        queries=(Query(f"blnk_queues_retry_tasks{_SIDE}", "{{queue}}"),),
+        queries=(Query(f"blnk_queues_retry_tasks{_FAILING}", "{{queue}}"),),
         limit="queues.side_retrying",
         nothing="no such queue, or unknown",
         alerts=("BlnkQueuesSideWorkFailing",),
@@ -237,7 +268,7 @@ _ASIDE = (
     Panel(
         title="Since one was given up",
         about="Time since a task on the side was last archived: young is bad.",
-        queries=(Query(f"time() - blnk_queues_last_archived_timestamp_seconds{_SIDE}", "{{queue}}"),),
+        queries=(Query(f"time() - blnk_queues_last_archived_timestamp_seconds{_FAILING}", "{{queue}}"),),
         unit="s",
         limit="queues.side_last_archived",
         nothing="none is kept, or unknown",

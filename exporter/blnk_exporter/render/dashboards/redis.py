@@ -8,14 +8,14 @@ _DELETES = 'blnk_redis_eviction_policy{policy=~"allkeys-.*"}'
 _REFUSED = f'blnk_redis_errors_total{{error=~"{REFUSALS}"}}'
 _AGE = "time() - blnk_redis_rdb_last_save_timestamp_seconds"
 # Loading is not told where Redis does not answer.
-_STATE = "blnk_redis_up + (blnk_redis_loading or 0 * blnk_redis_up)"
+_STATE = "blnk_redis_up * (2 - (blnk_redis_loading or 0 * blnk_redis_up))"
 _RUNS = "max by (instance, software, version, mode)"
 _SUMMARY = (
     stat(
         "Redis",
         "Whether Redis answers. While it loads its data it answers, but takes no work.",
         f"min({_STATE})",
-        states={0: ("DOWN", "red"), 1: ("UP", "green"), 2: ("LOADING", "red")},
+        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
     ),
     stat(
         "Memory used",
@@ -67,7 +67,7 @@ _THERE = (
         about="Down: it does not answer. Loading: it reads its data from disk after a start and refuses all work.",
         queries=(Query(_STATE, "{{instance}}"),),
         kind="state-timeline",
-        states={0: ("DOWN", "red"), 1: ("UP", "green"), 2: ("LOADING", "red")},
+        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
         alerts=("BlnkRedisDown", "BlnkRedisLoading"),
         height=5,
     ),

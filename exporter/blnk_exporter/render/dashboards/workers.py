@@ -32,8 +32,14 @@ WORKERS = (
     ),
     Panel(
         title="Starts of workers",
-        about="In a quarter of an hour.",
-        queries=(Query("changes(blnk_workers_newest_start_timestamp_seconds[15m])", "{{instance}}"),),
+        about="In a quarter of an hour, of each process.",
+        queries=(
+            Query(
+                "changes(blnk_workers_newest_start_timestamp_seconds[15m])"
+                " / clamp_min(max_over_time(blnk_workers_processes[15m]), 1)",
+                "{{instance}}",
+            ),
+        ),
         limit="workers.restarts",
         alerts=("BlnkWorkersRestarting",),
     ),
