@@ -31,42 +31,47 @@ def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Para
     return callback
 
 
+# What rules and boards are both about: options with their default in Site, how they are checked, and what they say.
+_OF_THE_SITE = (
+    ("exporter_job", "REGEX", site.regex, "Our label job."),
+    ("blnk_job", "REGEX", site.regex, "Blnk's own label job."),
+    ("side_queues", "REGEX", site.regex, "Queues nobody waits for."),
+    ("noisy_queues", "REGEX", site.regex, "Queues that fail by design."),
+    ("exporter_url", "URL", site.url, "Where people reach the runbooks."),
+)
+
+
+def _of_the_site(name: str, metavar: str, check: Callable[[str], Any], text: str) -> Callable[..., Any]:
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        default=getattr(Site, name),
+        show_default=True,
+        metavar=metavar,
+        callback=_checked(check),
+        help=text,
+    )
+
+
 def _limits(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say which limits are drawn or compared with, and where the texts go."""
-    for option in reversed(
-        (
-            click.option(
-                "--thresholds",
-                "file",
-                type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                help="Limits that differ: names with warning and critical, as in thresholds.yml.",
-            ),
-            click.option(
-                "--set",
-                "assignments",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="One limit: queues.depth.warning=5000.",
-            ),
-            click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else."),
-            click.option(
-                "--side-queues",
-                default=Site.side_queues,
-                show_default=True,
-                metavar="REGEX",
-                callback=_checked(site.regex),
-                help="Queues nobody waits for.",
-            ),
-            click.option(
-                "--exporter-url",
-                default=Site.exporter_url,
-                show_default=True,
-                metavar="URL",
-                callback=_checked(site.url),
-                help="Where people reach the runbooks.",
-            ),
-        )
-    ):
+    """Options that say which limits are drawn or compared with, of what, and where the texts go."""
+    options = (
+        click.option(
+            "--thresholds",
+            "file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Limits that differ: names with warning and critical, as `render limits` prints them.",
+        ),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="One limit: queues.depth.warning=5000.",
+        ),
+        click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else."),
+        *(_of_the_site(*told) for told in _OF_THE_SITE),
+    )
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -93,44 +98,13 @@ def _output(directory: str) -> Callable[[Callable[..., None]], Callable[..., Non
     help="Whose series tell of disk, memory and CPU.",
 )
 @click.option(
-    "--exporter-job",
-    default=Site.exporter_job,
-    show_default=True,
-    metavar="REGEX",
-    callback=_checked(site.regex),
-    help="Our label job.",
-)
-@click.option(
     "--host-matchers",
     default="",
     metavar="PROMQL",
     callback=_checked(site.matchers),
     help='Which hosts are Blnk\'s: instance=~"blnk-.*".',
 )
-@click.option(
-    "--blnk-job",
-    default=Site.blnk_job,
-    show_default=True,
-    metavar="REGEX",
-    callback=_checked(site.regex),
-    help="Blnk's own label job.",
-)
-@click.option(
-    "--noisy-queues",
-    default=Site.noisy_queues,
-    show_default=True,
-    metavar="REGEX",
-    callback=_checked(site.regex),
-    help="Queues that fail by design.",
-)
-@click.option(
-    "--grafana-url",
-    default=Site.grafana_url,
-    show_default=True,
-    metavar="URL",
-    callback=_checked(site.url),
-    help="Where people reach the dashboards.",
-)
+@_of_the_site("grafana_url", "URL", site.url, "Where people reach the dashboards.")
 def render_alerts(**options: Any) -> None:
     """Write rules, runbooks and their index into a directory."""
     if options["host_matchers"] and options["host_metrics"] == fill.HOST_METRICS[0]:
@@ -140,6 +114,12 @@ def render_alerts(**options: Any) -> None:
         click.echo("note: without --host-matchers every host that Prometheus knows is taken for Blnk's", err=True)
     if left := alerts.untold(Site(host_metrics=options["host_metrics"])):
         click.echo(f"note: {options['host_metrics']} does not tell enough for {', '.join(left)}", err=True)
+
+
+@render.command("limits", short_help="All limits, as --thresholds takes them.", context_settings=HELP)
+def render_limits() -> None:
+    """Print every limit with its unit and its reason: what --thresholds may change, and may be given in part."""
+    click.echo(thresholds.text(thresholds.load()), nl=False)
 
 
 @render.command("dashboards", short_help="Dashboards for Grafana.", context_settings=HELP)

@@ -67,6 +67,17 @@ def load() -> Mapping[str, Threshold]:
     return parse(resources.files(__package__).joinpath("thresholds.yml").read_bytes())
 
 
+def text(limits: Mapping[str, Threshold]) -> str:
+    """Limits with their reasons, as a file that may be changed and given back."""
+    lines = []
+    for limit in limits.values():
+        numbers = "".join(f", {level}: {getattr(limit, level):.15g}" for level in _levels(limit))
+        lines.append(
+            f"# {limit.why}{' Less is worse.' if limit.below else ''}\n{limit.name}: {{unit: {limit.unit}{numbers}}}\n"
+        )
+    return "\n".join(lines)
+
+
 def parse(content: bytes) -> Mapping[str, Threshold]:
     """Raises ConfigError with every fault of the file."""
     try:

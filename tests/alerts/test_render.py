@@ -250,3 +250,33 @@ def test_the_exporter_goes_by_the_same_file(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, check)
     assert done.exit_code == 1
     assert f"{tmp_path / 'mine.yml'}: queues.dept: is no limit; did you mean queues.depth?" in done.output
+
+
+def test_all_limits_can_be_seen_and_given_back(tmp_path: Path) -> None:
+    """What is printed is taken, and changes nothing."""
+    done = CliRunner().invoke(cli, ["render", "limits"])
+    assert done.exit_code == 0
+    assert "queues.depth:" in done.output
+    (tmp_path / "limits.yml").write_text(done.output)
+    out = tmp_path / "out"
+    assert run("--output", str(out), "--thresholds", str(tmp_path / "limits.yml")) == (0, "")
+    assert tree(out) == alerts.render(fill.Site())
+
+
+def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
+    """Is told as such."""
+    (tmp_path / "file").write_text("")
+    code, said = run("--output", str(tmp_path / "file"))
+    assert code == 2
+    assert f"{tmp_path / 'file'} is a file; it must be a directory" in said
+
+
+def test_an_alert_leads_to_the_board_of_its_own_deployment() -> None:
+    """By the labels that it has when it fires; those without an instance lead to the board alone."""
+    texts = alerts.render(fill.Site())
+    for name, variable in (("queues", "instance"), ("ledger", "instance"), ("host", "host")):
+        urls = re.findall(r"dashboard_url: (.+)\n?", texts[f"{name}.rules.yml"].replace("\n            ", " "))
+        assert urls
+        for url in urls:
+            assert f"{{{{ with $labels.instance }}}}&var-{variable}={{{{ . | urlquery }}}}{{{{ end }}}}" in url
+    assert "var-instance" not in texts["blnk.rules.yml"]

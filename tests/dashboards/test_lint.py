@@ -271,3 +271,8 @@ def test_provisioning_reads_where_dashboards_are_mounted() -> None:
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards/blnk"
     (source,) = yaml.safe_load((provisioning / "datasources" / "blnk.yml").read_text())["datasources"]
     assert (source["type"], source["access"]) == ("prometheus", "proxy")
+    # A second default keeps Grafana from starting, and a name that is taken is taken over.
+    assert "isDefault" not in source
+    assert source["uid"] == "blnk-prometheus"
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    assert source["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]

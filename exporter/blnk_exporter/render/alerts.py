@@ -28,6 +28,7 @@ blnk-exporter render alerts --output /etc/prometheus/blnk \\
 rule_files: [/etc/prometheus/blnk/*.rules.yml]
 scrape_configs:
   - job_name: blnk-exporter
+    scrape_interval: 15s   # that of Grafana's data source must be the same, or boards show no rates
     static_configs: [{{targets: ["blnk-exporter:10501"]}}]
 ```
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 
+from . import dashboards
 from .fill import Site, fill, limits_in
 from .rules import Alert, expression, templates
 from .tree import MARK
@@ -21,7 +22,10 @@ def alerts() -> dict[str, Alert]:
 
 
 def render(alert: Alert, site: Site, *, suffix: str = ".md") -> str:
-    """The whole page as Markdown: the four sections, then the rule. Links to other alerts end in ``suffix``."""
+    """The whole page as Markdown: the four sections, then the rule. Links to other alerts end in ``suffix``.
+
+    In files there is a link to the alert's panel, too; the exporter, which serves the others, does not know where Grafana is.
+    """
     text = resources.files(__package__).joinpath("runbooks", f"{alert.alert}.md").read_text("utf-8")
 
     def linked(match: re.Match[str]) -> str:
@@ -29,11 +33,22 @@ def render(alert: Alert, site: Site, *, suffix: str = ".md") -> str:
         return f"[{match[0]}]({match[0]}{suffix})" if known else match[0]
 
     body = _CODE_OR_NAME.sub(linked, fill(text, site).strip())
-    return "\n".join((f"# {alert.alert}\n", f"{alert.summary}\n", body, "", *_rule(alert, site), f"{MARK}alerts`.\n"))
+    return "\n".join(
+        (
+            f"# {alert.alert}\n",
+            f"{alert.summary}\n",
+            body,
+            "",
+            *_rule(alert, site, panel=suffix == ".md"),
+            f"{MARK}alerts`.\n",
+        )
+    )
 
 
-def _rule(alert: Alert, site: Site) -> Iterator[str]:
+def _rule(alert: Alert, site: Site, *, panel: bool) -> Iterator[str]:
     yield "## Rule\n"
+    if panel and (place := dashboards.places().get(alert.alert)):
+        yield f"Seen in Grafana on [its panel]({site.grafana_url}{place}).\n"
     for severity, duration in alert.severity.items():
         yield f"**{severity}**{f', after {duration},' if duration else ''} when\n"
         yield f"```promql\n{expression(alert.expr, site, severity)}\n```\n"

@@ -48,4 +48,6 @@ def directory(text: str) -> Path:
     """Raises ValueError for none: a variable that is not set would name the one that we are in."""
     if not text.strip():
         raise ValueError("is empty; . is the directory that you are in")
+    if Path(text).is_file():
+        raise ValueError(f"{text} is a file; it must be a directory")
     return Path(text)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..board import PARTLY_UP, UP, Board, Panel, Query, Row, stat
+from .native import NATIVE
 
 _RATE = "[$__rate_interval]"
 # Those of the chosen Blnk, those that name none, and those of hosts, which have an instance of their own.
@@ -233,68 +234,6 @@ _ALERTS = Panel(
     width=24,
     height=5,
 )
-_REQUESTS = "http_server_duration_milliseconds_count"
-
-
-def _failing(window: str) -> str:
-    # Blnk has no series for a status that it never gave.
-    told = f"job:blnk_http_requests:rate{window}"
-    return f"max((job:blnk_http_errors:rate{window} or 0 * {told}) / {told})"
-
-
-_NATIVE = (
-    Panel(
-        title="Requests",
-        about="Of Blnk's API by class of status.",
-        queries=(
-            Query(
-                f'sum by (class) (label_replace(rate({_REQUESTS}{_RATE}), "class", "${{1}}xx", "http_status_code", "(.).."))',
-                "{{class}}",
-            ),
-        ),
-        unit="reqps",
-        stacked=True,
-    ),
-    Panel(
-        title="Share of requests that fail",
-        about="Status 5xx, of those of an hour. Six hours at less than half of it fire, too.",
-        queries=(Query(_failing("1h"), "1 h"),),
-        unit="percentunit",
-        limit="blnk.errors_fast",
-        alerts=("BlnkApiErrors",),
-    ),
-    Panel(
-        title="Errors that last",
-        about="The same share of those of a day. Three days at a third of it fire, too.",
-        queries=(Query(_failing("1d"), "1 day"),),
-        unit="percentunit",
-        limit="blnk.errors_slow",
-        alerts=("BlnkApiErrorsLasting",),
-    ),
-    Panel(
-        title="Refused for backpressure",
-        about="Requests per second that Blnk answered with 503 because Redis is short of memory.",
-        queries=(Query(f"sum(rate(blnk_queue_backpressure_rejected_total{_RATE}))", "refused"),),
-        unit="reqps",
-        nothing="none yet, or before 0.15.2",
-        alerts=("BlnkBackpressure",),
-    ),
-    Panel(
-        title="Starts of Blnk's processes",
-        about="In a quarter of an hour.",
-        queries=(Query('changes(process_start_time_seconds{job=~"$blnk_job"}[15m])', "{{instance}}"),),
-        limit="blnk.restarts",
-        alerts=("BlnkProcessRestarting",),
-    ),
-    Panel(
-        title="Blnk's own targets",
-        about="Whether Prometheus can scrape Blnk itself.",
-        queries=(Query('up{job=~"$blnk_job"}', "{{instance}}"),),
-        kind="state-timeline",
-        states=UP,
-        alerts=("BlnkNativeMetricsMissing",),
-    ),
-)
 
 
 def _sized(panels: tuple[Panel, ...], width: int, height: int) -> tuple[Panel, ...]:
@@ -311,6 +250,6 @@ OVERVIEW = Board(
         Row(title="Does money flow?", panels=_sized(_FLOW, 6, 6)),
         Row(title="Is anything filling up?", panels=_sized(_FILLING, 4, 5)),
         Row(title="Are customers served?", panels=_SERVERS),
-        Row(title="Blnk's own metrics (0.14 and later, where Prometheus scrapes them)", panels=_NATIVE, collapsed=True),
+        Row(title="Blnk's own metrics (0.14 and later, where Prometheus scrapes them)", panels=NATIVE, collapsed=True),
     ),
 )
