@@ -107,5 +107,8 @@ class Fleet:
 
     async def _forget(self) -> None:
         """Leave the targets that are no longer there."""
-        for name in [name for name in self._kept if name not in self.targets]:
-            await self._kept.pop(name).service.close()
+        # One after the other as they are found: others look at the same time, while each is closed.
+        while (gone := next((name for name in self._kept if name not in self.targets), None)) is not None:
+            await self._kept.pop(gone).service.close()
+            self._turns.pop(gone, None)
+            self.faults.pop(gone, None)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import sys
 import time
@@ -259,6 +260,31 @@ async def test_connections_are_bounded(here: Here, pki: Pki, tls: bool, words: b
         for _, writer in held:
             writer.close()
         await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def test_who_does_not_say_farewell_takes_no_room(here: Here, pki: Pki) -> None:
+    """TLS has one wait for it; who is gone but for that makes room before all others."""
+    async with here.listening(limits__connections=8) as exporter, client(pki) as session:
+        here.write(tls_server_config=TLS, basic_auth_users={"prom": HASH})
+        port = int(exporter.url.rpartition(":")[2])
+        before, held = psutil.Process().num_fds(), []
+        for _ in range(60):
+            held.append(await asyncio.to_thread(_mute, port))
+            assert psutil.Process().num_fds() - before - len(held) <= 12
+        assert await status(session, exporter.url, headers=login("secret")) == 200
+        for one in held:
+            one.close()
+
+
+def _mute(port: int) -> socket.socket:
+    """A client that asks for its connection to be closed, and then neither reads nor closes it."""
+    made = ssl.create_default_context()
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    encrypted = made.wrap_socket(plain, server_hostname="localhost")
+    encrypted.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    encrypted.recv(10)
+    return encrypted
 
 
 async def test_a_page_that_is_being_made_is_never_cut_off(

@@ -140,8 +140,9 @@ async def test_right_credentials_are_compared_once(gate: Gate) -> None:
 
 
 async def test_who_guesses_is_stopped_and_hinders_nobody(gate: Gate) -> None:
-    """After ten; from the same address the right ones and the token go on, and no comparison is made for the rest."""
+    """After ten; what was right before goes on from the same address, and no comparison is made for the rest."""
     assert await gate.status(ALICE) == 200
+    assert await gate.status(f"Bearer {TOKEN}") == 200
     for n in range(10):
         assert await gate.status(basic("alice", f"guess {n}")) == 401
     compared = len(gate.compared)
@@ -155,8 +156,17 @@ async def test_who_guesses_is_stopped_and_hinders_nobody(gate: Gate) -> None:
     assert gate.turned_away == {"credentials": 10, "rate": 1}
 
 
+async def test_the_right_guess_is_no_better_than_the_others(gate: Gate) -> None:
+    """Once an address is stopped nothing tells it whether it has found the password, or the token."""
+    for n in range(10):
+        assert await gate.status(basic("alice", f"guess {n}")) == 401
+    assert await gate.status(ALICE) == 429
+    assert await gate.status(f"Bearer {TOKEN}") == 429
+
+
 async def test_few_wait_for_a_comparison(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """One at a time; who comes when eight wait is sent away at once, and that is no guess."""
+    assert await gate.status(f"Bearer {TOKEN}") == 200
     go, begun = threading.Event(), threading.Event()
     monkeypatch.setattr(password, "matches", lambda *_: begun.set() or go.wait(10))
     waiting = [asyncio.create_task(gate.status(basic("alice", f"{n}"))) for n in range(8)]

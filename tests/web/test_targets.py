@@ -171,6 +171,17 @@ async def test_targets_come_and_go_without_a_restart(post: Post) -> None:
     assert list(post.services()) == ["b"]
 
 
+@pytest.mark.parametrize("post", [{f"t{n}": AT for n in range(30)}], indirect=True)
+async def test_many_go_while_many_ask(post: Post) -> None:
+    """Those that stay are answered, those that are gone are refused, and nobody gets an error of ours."""
+    names = [f"t{n}" for n in range(30)]
+    await asyncio.gather(*(post.get(f"/probe?target={name}") for name in names))
+    post.write(dict.fromkeys(names[:10], AT))
+    answers = await asyncio.gather(*(post.get(f"/probe?target={name}") for name in names * 2))
+    assert [status for status, _ in answers] == ([200] * 10 + [400] * 20) * 2
+    assert sorted(post.services()) == sorted(names[:10])
+
+
 async def test_a_faulty_change_leaves_the_fleet_as_it_was(post: Post) -> None:
     """And says so on the exporter's own page."""
     await post.get("/probe?target=a")

@@ -17,14 +17,17 @@ from ..service import Service
 
 _BACKLOG = 128
 _HANDSHAKE_SECONDS = 5.0
+# How long a client may take to say farewell, which TLS has one wait for.
+_FAREWELL_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 
 
 class Door:
     """Accepts connections for aiohttp, which would take any number, and take up no other certificate.
 
-    When there are as many as ``limits.connections``, one makes room for the newcomer: a handshake or a connection that
-    has not had a page yet before one that has, and of these who has been silent longest. Never one whose page is made.
+    When there are as many as ``limits.connections``, one makes room for the newcomer: first who is about to go, then a
+    handshake or a connection that has not had a page yet, then one that has; of these who has been silent longest. Never
+    one whose page is made.
     """
 
     def __init__(self, service: Service) -> None:
@@ -34,6 +37,8 @@ class Door:
         self._seen: dict[RequestHandler, tuple[bool, float]] = {}
         """Whether a connection has had a page, and when it was made or had its last one."""
         self._busy: set[RequestHandler] = set()
+        self._out: set[RequestHandler] = set()
+        """Those that made room; each is gone within moments."""
 
     async def open(self, server: web.Server, where: Web) -> int:
         """Listen, and give the port; raises OSError."""
@@ -96,7 +101,11 @@ class Door:
             await self._service.refresh()
             tls = self._service.protection.tls
             _, made = await asyncio.get_running_loop().connect_accepted_socket(
-                server, connection, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None
+                server,
+                connection,
+                ssl=tls,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None,
+                ssl_shutdown_timeout=_FAREWELL_SECONDS if tls else None,
             )
         except OSError:
             # Not for who had to make room, and has been counted.
@@ -109,26 +118,32 @@ class Door:
 
     def _makes_room(self, server: web.Server) -> bool:
         """Whether one more may come in, after another has been put out if need be."""
-        open_ = {
-            each: each.transport for each in server.connections if each.transport and not each.transport.is_closing()
-        }
-        self._seen = {each: seen for each, seen in self._seen.items() if each in open_}
+        here = {each: each.transport for each in server.connections if each.transport}
+        self._seen = {each: seen for each, seen in self._seen.items() if each in here}
+        self._out &= here.keys()
         # Prometheus keeps one for each target, and while a scrape hangs a second may be needed.
         most = self._service.settings.own.limits.connections + 2 * len(self._service.targets)
-        if len(self._seen) + len(self._arriving) < most:
+        if len(self._seen.keys() - self._out) + len(self._arriving) < most:
             return True
         self._service.turned_away["connections"] += 1
-        guests: list[tuple[bool, float, Callable[[], None]]] = [
-            (False, at, partial(self._put_out, connection)) for connection, (at, _) in self._arriving.items()
+        guests: list[tuple[bool, bool, float, Callable[[], None]]] = [
+            (True, False, at, partial(self._shut, connection)) for connection, (at, _) in self._arriving.items()
         ]
-        guests += [(*seen, open_[each].abort) for each, seen in self._seen.items() if each not in self._busy]
+        for each in self._seen.keys() - self._out:
+            going = here[each].is_closing()
+            if going or each not in self._busy:
+                guests.append((not going, *self._seen[each], partial(self._abort, each, here[each])))
         if not guests:
             return False
-        _, _, put_out = min(guests, key=itemgetter(0, 1))
+        *_, put_out = min(guests, key=itemgetter(0, 1, 2))
         put_out()
         return True
 
-    def _put_out(self, connection: socket.socket) -> None:
+    def _abort(self, connection: RequestHandler, transport: asyncio.Transport) -> None:
+        self._out.add(connection)
+        transport.abort()
+
+    def _shut(self, connection: socket.socket) -> None:
         """End a handshake: to it, the client seems to have gone."""
         del self._arriving[connection]
         with suppress(OSError):

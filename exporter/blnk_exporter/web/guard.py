@@ -26,7 +26,7 @@ _WRONG_BURST, _WRONG_SECONDS = 10, 6.0
 _ADDRESSES_MAX = 1024
 # Comparing takes 50 ms or more; who comes when so many wait comes again later.
 _WAITING_MAX = 8
-_RIGHT_MAX = 64
+_RIGHT_MAX = 1024
 
 
 @dataclass
@@ -55,15 +55,16 @@ class _Bucket:
 class Guard:
     """Stands in front of every page.
 
-    Credentials that were right are remembered, as a keyed digest, for as long as the users stay what they are: an
-    honest scraper costs no comparison, and is not hindered by who guesses from its address.
+    Credentials that were right are remembered with the address that they came from, as a keyed digest, for as long as
+    users and token stay what they are: an honest scraper costs no comparison, and is not hindered by who guesses beside it.
+    Everything else counts as a guess, the right ones too: or the answer would tell which guess was right.
     """
 
     def __init__(self, service: Service, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._service = service
         self._clock = clock
         self._key = secrets.token_bytes()
-        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._right: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._wrong: OrderedDict[str, _Bucket] = OrderedDict()
         self._all = _Bucket(0.0, 1)
         self._protection: Protection | None = None
@@ -94,7 +95,7 @@ class Guard:
         if protection is self._protection:
             return
         old, self._protection = self._protection, protection
-        if old is None or old.users != protection.users:
+        if old is None or (old.users, old.bearer_token) != (protection.users, protection.bearer_token):
             self._right.clear()
         rate = protection.request_interval_seconds, protection.request_burst
         if rate != (self._all.interval_seconds, self._all.burst):
@@ -105,26 +106,29 @@ class Guard:
         if given is None:
             # A browser's first request; it asks its user now.
             return _unauthorized(protection)
-        digest = hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
-        if _is_token(given, protection) or digest in self._right:
+        address = request.remote or ""
+        known = address, hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
+        if known in self._right:
+            self._right.move_to_end(known)
             return None
-        bucket = self._bucket(request.remote or "")
+        bucket = self._bucket(address)
         if seconds := bucket.take(self._clock()):
             return self._too_many("wrong credentials", seconds)
-        login = _login(given) if protection.users else None
-        if login:
+        right = _is_token(given, protection)
+        if not right and protection.users and (login := _login(given)):
             if self._waiting >= _WAITING_MAX:
                 bucket.give_back()
                 return self._too_many("logins", 1.0)
-            if await self._is_right(*login, protection):
-                bucket.give_back()
-                if protection is self._protection:
-                    self._right[digest] = None
-                    while len(self._right) > _RIGHT_MAX:
-                        self._right.popitem(last=False)
-                return None
-        self._service.turned_away["credentials"] += 1
-        return _unauthorized(protection)
+            right = await self._is_right(*login, protection)
+        if not right:
+            self._service.turned_away["credentials"] += 1
+            return _unauthorized(protection)
+        bucket.give_back()
+        if protection is self._protection:
+            self._right[known] = None
+            while len(self._right) > _RIGHT_MAX:
+                self._right.popitem(last=False)
+        return None
 
     async def _is_right(self, user: str, word: str, protection: Protection) -> bool:
         """Whether that is the user's password. An unknown user takes as long as the one whose hash is dearest."""
