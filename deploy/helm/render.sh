@@ -26,7 +26,7 @@ cp alerts/host.rules.yml "$chart/files/host/blnk-exporter.rules.yml"
 for source in kubelet node_exporter; do
     # In place of the matcher the chart puts rules.hostMatchers.
     .venv/bin/blnk-exporter render alerts --host-metrics $source --host-matchers 'hosts_of_blnk=""' \
-        --output "$scratch/$source" 2>/dev/null
+        --output "$scratch/$source" >/dev/null 2>&1
     cp "$scratch/$source/host.rules.yml" "$chart/files/host/$source.rules.yml"
 done
 

@@ -55,9 +55,19 @@ class Fleet:
             elif kept.target is not target:
                 # The file has been read again. What has been counted and remembered stays.
                 if kept.target != target:
-                    await kept.service.take(target.read)
+                    await self._change(kept, target)
                 kept.target = target
             return kept.service
+
+    async def _change(self, kept: _Kept, target: Target) -> None:
+        """Go on with what the file says now. Of one that is faulty now the old figures would go under the new labels."""
+        try:
+            target.read()
+        except ConfigError as error:
+            await self._kept.pop(target.name).service.close()
+            self._tell(target, error)
+            raise
+        await kept.service.take(target.read)
 
     async def look_at_all(self) -> None:
         """Make every service, so that whatever is faulty is in the log before the first scrape comes."""
@@ -97,13 +107,17 @@ class Fleet:
         try:
             await service.start()
         except ConfigError as error:
-            faults = "; ".join(map(str, error.faults))
-            if self.faults.get(target.name) != faults:
-                self.faults[target.name] = faults
-                self._log.error("target cannot be watched", target=target.name, faults=faults)
+            self._tell(target, error)
             raise
         self.faults.pop(target.name, None)
         return service
+
+    def _tell(self, target: Target, error: ConfigError) -> None:
+        """One fault, one line."""
+        faults = "; ".join(map(str, error.faults))
+        if self.faults.get(target.name) != faults:
+            self.faults[target.name] = faults
+            self._log.error("target cannot be watched", target=target.name, faults=faults)
 
     async def _forget(self) -> None:
         """Leave the targets that are no longer there."""

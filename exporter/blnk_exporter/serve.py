@@ -169,4 +169,4 @@ def _ask(where: Web, *, tls: bool, timeout_seconds: float) -> str | None:
         return f"answers no HTTP: {type(error).__name__}"
     finally:
         connection.close()
-    return None if status in {http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED} else f"answers {status}"
+    return None if status in {200, 401, 403, 429} else f"answers {status}"

@@ -15,7 +15,7 @@ import pytest
 from blnk_exporter.clients.http import HttpTarget, open_session
 from blnk_exporter.clients.postgres import PostgresClient
 from blnk_exporter.clients.redis import RedisClient
-from blnk_exporter.clients.threads import ask, look_up_apart
+from blnk_exporter.clients.threads import ask, is_asked, look_up_apart
 from blnk_exporter.errors import ReadingError
 from blnk_exporter.formats.dsn import PostgresDsn, RedisDsn
 
@@ -130,3 +130,15 @@ def test_the_program_ends_although_a_look_up_hangs() -> None:
     """The end of asyncio.run waits for the threads of its own executor: SIGTERM would take as long as the resolver."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, timeout=10, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"late\n", b"")
+
+
+async def test_no_thread_to_be_had_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a unit's TasksMax or a container's limit makes it: the host is not reached, and nothing of ours is broken."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        await ask("question", lambda: 1)
+    assert not is_asked("question")

@@ -292,8 +292,9 @@ def test_the_host_s_rules_are_of_one_source(source: str, tmp_path: Path) -> None
 
 
 @needs_helm
-def test_a_kubelet_without_a_certificate_asks_in_another_way(tmp_path: Path) -> None:
-    made = template(tmp_path, "webConfig: {existingSecret: web, tls: true, clientCertificates: true}")
+@pytest.mark.parametrize("why", ["tls: true, clientCertificates: true", "protectHealth: true"])
+def test_a_kubelet_without_credentials_asks_in_another_way(why: str, tmp_path: Path) -> None:
+    made = template(tmp_path, f"webConfig: {{existingSecret: web, {why}}}")
     (container,) = made["Deployment", "ledger-blnk-exporter"]["spec"]["template"]["spec"]["containers"]
     assert container["livenessProbe"]["exec"]["command"] == ["blnk-exporter", "ping"]
     assert "httpGet" not in container["readinessProbe"]

@@ -215,6 +215,20 @@ async def test_tls_is_switched_on_and_off(here: Here, pki: Pki) -> None:
         assert await status(session, plain) == 200
 
 
+async def test_a_connection_from_before_is_no_way_round_a_certificate(here: Here, pki: Pki, tmp_path: Path) -> None:
+    """Once clients need one, or one of another authority, an older connection gets no page; a new key of ours changes nothing."""
+    async with here.listening() as exporter, client(pki) as bare, client(pki, pki.server) as known:
+        assert await status(bare, exporter.url) == 200
+        here.write(tls_server_config=MUTUAL)
+        assert await status(bare, exporter.url) == 403
+        assert await status(known, exporter.url) == 200
+        here.certify(issued(pki.authority, tmp_path, "renewed", "127.0.0.1"))
+        assert await status(known, exporter.url) == 200
+        assert await status(known, exporter.url) == 200
+        (here.directory / "ca.crt").write_bytes(pki.other_ca.read_bytes())
+        assert await status(known, exporter.url) == 403
+
+
 async def test_ping_knows_a_living_exporter(here: Here, pki: Pki) -> None:
     """Whatever it asks of others, and also while the configuration that we read is no longer the one in force."""
     for content in (

@@ -192,11 +192,26 @@ async def test_a_faulty_change_leaves_the_fleet_as_it_was(post: Post) -> None:
     assert "\nblnk_exporter_targets 3.0\n" in body
 
 
-async def test_a_faulty_change_of_one_target_leaves_that_one_as_it_was(post: Post) -> None:
-    """And says so on that one's page, and on no other."""
+async def test_a_target_that_has_become_another_and_faulty_is_not_the_old_one(post: Post) -> None:
+    """Its old figures would go under its new labels; until it is mended it answers with the fault, and only it."""
     for name in "ab":
         await post.get(f"/probe?target={name}")
     post.write({"a": FAULTY, "b": GOOD})
+    for _ in range(2):
+        status, body = await post.get("/probe?target=a")
+        assert (status, "none.json does not exist" in body) == (503, True)
+    assert (await post.get("/probe?target=b"))[0] == 200
+    post.write({"a": GOOD, "b": GOOD})
+    assert (await post.get("/probe?target=a"))[0] == 200
+
+
+async def test_a_file_of_a_target_that_becomes_faulty_leaves_it_as_it_was(post: Post) -> None:
+    """As with a single Blnk; its own page says so, and no other."""
+    (post.file.parent / "limits.yml").write_text("queues.depth: {warning: 7}")
+    post.write({"a": GOOD | {"thresholds": "limits.yml"}, "b": GOOD})
+    for name in "ab":
+        await post.get(f"/probe?target={name}")
+    (post.file.parent / "limits.yml").write_text("queues.depth: {warning: much}")
     for name, ok in (("a", "0.0"), ("b", "1.0")):
         status, body = await post.get(f"/probe?target={name}")
         assert status == 200
@@ -208,7 +223,8 @@ async def test_the_log_says_whose_it_is(post: Post) -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         for name in "ab":
             await post.get(f"/probe?target={name}")
-        post.write({"a": FAULTY, "b": GOOD})
+        (post.file.parent / "limits.yml").write_text("nothing: {warning: 1}")
+        post.write({"a": GOOD | {"thresholds": "limits.yml"}, "b": GOOD})
         await post.get("/probe?target=a")
     failed = [line["target"] for line in lines if line["event"] == "collector failed"]
     assert sorted(failed) == ["a", "b"]

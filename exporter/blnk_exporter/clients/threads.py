@@ -2,6 +2,8 @@
 
 import _thread
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -50,7 +52,11 @@ def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
             loop.call_soon_threadsafe(deliver, answer)
 
     # Not threading.Thread, whose start waits for the thread's first step, and the loop with it: a millisecond at times.
-    _thread.start_new_thread(run, ())
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:
+        # As many threads as the unit or the container may have; what asks knows what to make of an error of the system.
+        future.set_exception(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
     return future
 
 

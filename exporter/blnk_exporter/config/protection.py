@@ -6,7 +6,7 @@ To its keys we add ``bearer_token_file`` and ``protect_health``. What OpenSSL or
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ssl import CERT_REQUIRED, SSLContext
+from ssl import CERT_REQUIRED
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -18,7 +18,7 @@ from . import exporter_yml
 from .blnk_json import short
 from .model import Model
 from .resolution import Resolution
-from .tls import Tls, context
+from .tls import Context, Tls, context
 from .web_file import WebFile
 from .words import describe
 
@@ -45,7 +45,7 @@ class Protection:
     alternative names, one of which a client's certificate must have. A rate of 0 seconds is no limit.
     """
 
-    tls: SSLContext | None = None
+    tls: Context | None = None
     allowed_names: frozenset[str] = frozenset()
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     bearer_token: SecretStr | None = None
@@ -146,7 +146,7 @@ def _tell(problem: ErrorDetails, file: WebFile) -> None:
     file.fault(short(".".join(keys)), what or describe(problem))
 
 
-def _tls(given: Tls | None, file: WebFile) -> SSLContext | None:
+def _tls(given: Tls | None, file: WebFile) -> Context | None:
     if given is None:
         file.show("TLS", "none")
         return None

@@ -43,9 +43,16 @@ class Tls(Model):
     prefer_server_cipher_suites: bool = True
 
 
-def context(given: Tls, file: WebFile) -> ssl.SSLContext | None:
+class Context(ssl.SSLContext):
+    """One that knows whom it lets in, so that a connection from before can be told from one of another trust."""
+
+    trust: tuple[str, bytes | None, tuple[str, ...]] | None = None
+    """None where clients need no certificate."""
+
+
+def context(given: Tls, file: WebFile) -> Context | None:
     """What connections are accepted with; None after a fault. All files that it names are read now."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls = Context(ssl.PROTOCOL_TLS_SERVER)
     tls.set_alpn_protocols(["http/1.1"])
     # Each of them, so that all faults are told at once.
     good = [_choose(given, tls, file), _prove(given, tls, file), _ask(given, tls, file)]
@@ -91,7 +98,7 @@ def _prove(given: Tls, tls: ssl.SSLContext, file: WebFile) -> bool:
     return True
 
 
-def _ask(given: Tls, tls: ssl.SSLContext, file: WebFile) -> bool:
+def _ask(given: Tls, tls: Context, file: WebFile) -> bool:
     """The client's certificate."""
     key, asks = "tls_server_config.client_ca_file", given.client_auth_type
     tls.verify_mode = _CLIENTS[asks]
@@ -105,6 +112,9 @@ def _ask(given: Tls, tls: ssl.SSLContext, file: WebFile) -> bool:
     if asks == "NoClientCert":
         file.fault(key, "is of no use without client_auth_type: RequireAndVerifyClientCert")
         return False
+    if asks == "RequireAndVerifyClientCert":
+        content = file.content("tls_server_config.client_ca_file", given.client_ca_file)
+        tls.trust = asks, content, given.client_allowed_sans
     return _certificates(tls, "client_ca_file", given.client_ca_file, file)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import ipaddress
 import math
 import secrets
 import time
@@ -79,6 +80,10 @@ class Guard:
             return None
         if protection.request_interval_seconds and (seconds := self._all.take(self._clock())):
             return self._too_many("requests", seconds)
+        if protection.tls and protection.tls.trust and protection.tls.trust != _trust(request):
+            # From before clients needed a certificate, or one of this authority.
+            self._service.turned_away["certificate"] += 1
+            return web.Response(status=403, text="the connection is older than what is asked of it; connect anew\n")
         if protection.allowed_names and not protection.allowed_names & _names(request):
             self._service.turned_away["certificate"] += 1
             return web.Response(status=403, text="the client's certificate has none of client_allowed_sans\n")
@@ -106,7 +111,7 @@ class Guard:
         if given is None:
             # A browser's first request; it asks its user now.
             return _unauthorized(protection)
-        address = request.remote or ""
+        address = _network(request.remote or "")
         known = address, hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
         if known in self._right:
             self._right.move_to_end(known)
@@ -153,6 +158,15 @@ class Guard:
         return web.Response(status=429, headers=after, text=f"too many {what}; try again in {math.ceil(seconds)} s\n")
 
 
+def _network(address: str) -> str:
+    """Of IPv6 the network of a host, which has any number of addresses to itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ipaddress.ip_network((int(found), 64), strict=False))
+
+
 def _unauthorized(protection: Protection) -> web.Response:
     reply = web.Response(status=401, text="credentials are missing or wrong\n")
     for scheme in ("Basic",) * bool(protection.users) + ("Bearer",) * bool(protection.bearer_token):
@@ -178,6 +192,12 @@ def _login(given: str) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         return None
     return (user, word) if colon else None
+
+
+def _trust(request: web.Request) -> object:
+    """Whom the connection was made to let in."""
+    tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+    return getattr(tls.context, "trust", None) if tls else None
 
 
 def _names(request: web.Request) -> frozenset[str]:

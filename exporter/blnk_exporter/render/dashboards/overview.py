@@ -232,7 +232,7 @@ _ALERTS = Panel(
     sort="severity",
     nothing="no alert, or no rules",
     width=24,
-    height=5,
+    height=7,
 )
 
 
