@@ -76,6 +76,9 @@ async def serve(
             reloads: set[asyncio.Task[bool]] = set()
 
             def reload() -> None:
+                if len(reloads) > 1:
+                    # One is under way and one waits, which will see whatever is new.
+                    return
                 task = asyncio.create_task(service.reload())
                 reloads.add(task)
                 task.add_done_callback(reloads.discard)

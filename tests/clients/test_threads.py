@@ -141,4 +141,5 @@ async def test_no_thread_to_be_had_is_an_error_of_the_system(monkeypatch: pytest
     monkeypatch.setattr("_thread.start_new_thread", refuse)
     with pytest.raises(OSError, match="temporarily unavailable"):
         await ask("question", lambda: 1)
+    await asyncio.sleep(0)  # what is called when it is done is called then
     assert not is_asked("question")

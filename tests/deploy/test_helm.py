@@ -257,7 +257,9 @@ serviceMonitor: {enabled: true, basicAuth: {username: {name: scraper, key: user}
 def test_several_blnks(tmp_path: Path) -> None:
     """Prometheus is sent to the exporter's own list; what names the one Blnk of the defaults is left out."""
     made = template(tmp_path, FLEET)
-    assert ("ServiceMonitor", "ledger-blnk-exporter") not in made
+    (own,) = made["ServiceMonitor", "ledger-blnk-exporter"]["spec"]["endpoints"]
+    assert own["relabelings"] == [{"targetLabel": "job", "replacement": "blnk-exporters"}]
+    assert not re.fullmatch(Site.exporter_job, "blnk-exporters")
     scrape = made["ScrapeConfig", "ledger-blnk-exporter"]["spec"]
     assert re.fullmatch(Site.exporter_job, scrape["jobName"])
     (discovery,) = scrape["httpSDConfigs"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import bcrypt
 import pytest
 import pytest_asyncio
@@ -162,6 +163,33 @@ async def test_the_right_guess_is_no_better_than_the_others(gate: Gate) -> None:
         assert await gate.status(basic("alice", f"guess {n}")) == 401
     assert await gate.status(ALICE) == 429
     assert await gate.status(f"Bearer {TOKEN}") == 429
+
+
+async def test_a_new_connection_is_no_way_to_guess(gate: Gate) -> None:
+    """The scraper's own goes on; another one from its address learns nothing, not even from what was right there before."""
+    assert await gate.status(ALICE) == 200
+    for n in range(10):
+        assert await gate.status(basic("alice", f"guess {n}")) == 401
+    assert await gate.status(ALICE) == 200
+    async with aiohttp.ClientSession() as stranger:
+        for given in (ALICE, basic("alice", "guess 10"), f"Bearer {TOKEN}"):
+            async with stranger.get(f"{gate.stage.url}/metrics", headers={"Authorization": given}) as reply:
+                assert reply.status == 429
+
+
+async def test_forty_scrapers_start_at_once(gate: Gate) -> None:
+    """As a Prometheus with many targets does: the same words are compared once."""
+    assert set(await asyncio.gather(*(gate.status(ALICE) for _ in range(40)))) == {200}
+    assert gate.compared == [HASHES["alice"]]
+
+
+async def test_who_came_too_early_with_the_new_token_is_let_in_with_it(gate: Gate) -> None:
+    """Scrapers may have been told before the exporter; their tries were no guesses."""
+    for _ in range(12):
+        await gate.status("Bearer fedcba9876543210")
+    (gate.file.parent / "new").write_text("fedcba9876543210")
+    (gate.file.parent / "new").replace(gate.file.parent / "token")
+    assert await gate.status("Bearer fedcba9876543210") == 200
 
 
 async def test_few_wait_for_a_comparison(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -27,7 +28,7 @@ _WRONG_BURST, _WRONG_SECONDS = 10, 6.0
 _ADDRESSES_MAX = 1024
 # Comparing takes 50 ms or more; who comes when so many wait comes again later.
 _WAITING_MAX = 8
-_RIGHT_MAX = 1024
+_RIGHT_MAX = 64
 
 
 @dataclass
@@ -56,21 +57,23 @@ class _Bucket:
 class Guard:
     """Stands in front of every page.
 
-    Credentials that were right are remembered with the address that they came from, as a keyed digest, for as long as
-    users and token stay what they are: an honest scraper costs no comparison, and is not hindered by who guesses beside it.
-    Everything else counts as a guess, the right ones too: or the answer would tell which guess was right.
+    Credentials that were right are remembered as a keyed digest, for as long as users and token stay what they are: an
+    honest scraper costs no comparison, and on a connection that has had a page it is not hindered by who guesses beside
+    it. Everything else counts as a guess, the right one too: or the answer would tell which it was.
     """
 
     def __init__(self, service: Service, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._service = service
         self._clock = clock
         self._key = secrets.token_bytes()
-        self._right: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._at_home: WeakSet[asyncio.BaseTransport] = WeakSet()
+        """Connections that have had a page with credentials that were right."""
+        self._asked: dict[bytes, asyncio.Future[bool]] = {}
         self._wrong: OrderedDict[str, _Bucket] = OrderedDict()
         self._all = _Bucket(0.0, 1)
         self._protection: Protection | None = None
         self._comparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bcrypt")
-        self._waiting = 0
 
     async def refusal(self, request: web.Request) -> web.Response | None:
         """The answer for who gets no page; None for who does."""
@@ -102,6 +105,9 @@ class Guard:
         old, self._protection = self._protection, protection
         if old is None or (old.users, old.bearer_token) != (protection.users, protection.bearer_token):
             self._right.clear()
+            self._at_home.clear()
+            # Who came with the new ones too early has guessed nothing.
+            self._wrong.clear()
         rate = protection.request_interval_seconds, protection.request_burst
         if rate != (self._all.interval_seconds, self._all.burst):
             self._all = _Bucket(*rate)
@@ -111,39 +117,49 @@ class Guard:
         if given is None:
             # A browser's first request; it asks its user now.
             return _unauthorized(protection)
-        address = _network(request.remote or "")
-        known = address, hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
-        if known in self._right:
-            self._right.move_to_end(known)
+        digest = hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
+        if digest in self._right and request.transport in self._at_home:
             return None
-        bucket = self._bucket(address)
-        if seconds := bucket.take(self._clock()):
-            return self._too_many("wrong credentials", seconds)
-        right = _is_token(given, protection)
-        if not right and protection.users and (login := _login(given)):
-            if self._waiting >= _WAITING_MAX:
+        if asked := self._asked.get(digest):
+            # The same words as somebody's just now, who has paid for them.
+            right = await asyncio.shield(asked)
+        else:
+            bucket = self._bucket(_network(request.remote or ""))
+            if seconds := bucket.take(self._clock()):
+                return self._too_many("wrong credentials", seconds)
+            login = _login(given) if protection.users else None
+            right = digest in self._right or _is_token(given, protection)
+            if not right and login and len(self._asked) >= _WAITING_MAX:
                 bucket.give_back()
                 return self._too_many("logins", 1.0)
-            right = await self._is_right(*login, protection)
+            right = right or bool(login and await self._is_right(digest, *login, protection))
+            if right:
+                bucket.give_back()
+        return self._decide(request, digest, protection, right=right)
+
+    def _decide(
+        self, request: web.Request, digest: bytes, protection: Protection, *, right: bool
+    ) -> web.Response | None:
+        """Let in, and remember, who was right."""
         if not right:
             self._service.turned_away["credentials"] += 1
             return _unauthorized(protection)
-        bucket.give_back()
         if protection is self._protection:
-            self._right[known] = None
+            self._right[digest] = None
+            if request.transport:
+                self._at_home.add(request.transport)
             while len(self._right) > _RIGHT_MAX:
                 self._right.popitem(last=False)
         return None
 
-    async def _is_right(self, user: str, word: str, protection: Protection) -> bool:
+    async def _is_right(self, digest: bytes, user: str, word: str, protection: Protection) -> bool:
         """Whether that is the user's password. An unknown user takes as long as the one whose hash is dearest."""
         users = protection.users
         hashed = users.get(user) or password.nobodys(max(map(password.cost, users.values())))
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._comparing, password.matches, word, hashed)
-        finally:
-            self._waiting -= 1
+        asked = asyncio.get_running_loop().run_in_executor(self._comparing, password.matches, word, hashed)
+        self._asked[digest] = asked
+        asked.add_done_callback(lambda _: self._asked.pop(digest))
+        return await asyncio.shield(asked)
 
     def _bucket(self, address: str) -> _Bucket:
         bucket = self._wrong.setdefault(address, _Bucket(_WRONG_SECONDS, _WRONG_BURST))

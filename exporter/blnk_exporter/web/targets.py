@@ -57,11 +57,25 @@ async def page(request: web.Request) -> web.Response:
     )
     body = (
         tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand")),
-        tag("main", tag("h1", count), table(count, ("Target", "State", "What", "Last scrape"), lines), id="main"),
+        tag(
+            "main",
+            tag("h1", count),
+            _stale(service),
+            table(count, ("Target", "State", "What", "Last scrape"), lines),
+            id="main",
+        ),
         tag("footer", nav),
     )
     refresh = tag("meta", http_equiv="refresh", content="15") if request.query.get("refresh") != "off" else None
     return web.Response(text=document(f"{count} \u2013 Blnk", *body, head=(refresh,)), content_type="text/html")
+
+
+def _stale(service: Service) -> Html | None:
+    """A word on targets that may be missing here."""
+    if service.reload_ok:
+        return None
+    words = "The configuration has become faulty: these are the targets of the one before. The log says what is wrong."
+    return tag("p", sections.state_word("warning"), f" {words}")
 
 
 def _row(name: str, service: Service | None, faults: str | None) -> tuple[str, Html]:
