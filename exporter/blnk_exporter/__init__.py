@@ -17,7 +17,7 @@ A *collector* reads one kind of source and returns a *reading*: a frozen datacla
                   ▼                ▼
              exposition         figures
                   ▼                ▼
-              /metrics             /
+       /metrics, /probe            /
 
 Each row may import the rows above it and nothing below (tests/house holds that)::
 
@@ -27,7 +27,7 @@ Each row may import the rows above it and nothing below (tests/house holds that)
     2  edge      clients                                     the drivers live here
     3  rooms     collectors
     4  act       scrape · news
-    5  views     exposition · service · render
+    5  views     exposition · service · fleet · render
     6  face      web · serve · sandbox
     7  wiring    cli · cli_render · demo · demo_alerts · log
 """

@@ -6,7 +6,7 @@ Row 1 of the house: nothing here opens a socket; files are read by ``load`` alon
 
     blnk.json < BLNK_*                           as Blnk reads them          blnk.py
     exporter.yml < BLNK_EXPORTER_* < flags       as we do                    own.py
-                    ├─► servers, workers, DSNs, queues                       targets.py
+                    ├─► servers, workers, DSNs, queues                       watched.py
                     ├─► the same for each of several Blnks                   target.py
                     └─► TLS, users, tokens of our own pages                  protection.py
 """

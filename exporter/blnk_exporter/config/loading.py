@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, Fault
-from . import blnk, origin, own, protection, target, targets
+from . import blnk, origin, own, protection, target, watched
 from .blnk_fields import OLDEST
 from .blnk_json import short
 from .files import Files
@@ -82,7 +82,7 @@ def load(
     else:
         blnks = blnk.read(ours.own.blnk, ours.origin("blnk.config"), environ, files)
         resolution = Resolution(ours, blnks, files)
-        settings = targets.resolve(resolution)
+        settings = watched.resolve(resolution)
     protected = protection.read(resolution)
     return _loaded(resolution, settings, protected, fleet)
 
@@ -102,7 +102,7 @@ def _load_target(one: Target, directory: Path) -> Loaded:
                     f"is missing; it says where Blnk's {path} are reached, or [] where none are to be watched",
                 )
             )
-    return _loaded(resolution, targets.resolve(resolution), Protection(), {})
+    return _loaded(resolution, watched.resolve(resolution), Protection(), {})
 
 
 def _loaded(resolution: Resolution, settings: Settings, protected: Protection, fleet: Mapping[str, Target]) -> Loaded:
