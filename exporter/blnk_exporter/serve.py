@@ -4,11 +4,12 @@ import asyncio
 import gc
 import http.client
 import os
+import resource
 import signal
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -69,6 +70,7 @@ async def serve(
 
     Raises CannotListen. SIGHUP reads the configuration again where it does not stop.
     """
+    _raise_open_files()
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
     own = service.settings.own
     try:
@@ -110,6 +112,13 @@ async def _first(service: Service, fleet: Fleet, budget_seconds: float) -> None:
     """What the exporter is not ready before."""
     await fleet.look_at_all()
     await service.scrape(budget_seconds=budget_seconds)
+
+
+def _raise_open_files() -> None:
+    """As many as may be: the usual 1,024 are for programs that know no better, and some hundred targets need more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _ignore(numbers: Collection[signal.Signals]) -> None:

@@ -192,6 +192,14 @@ async def test_who_came_too_early_with_the_new_token_is_let_in_with_it(gate: Gat
     assert await gate.status("Bearer fedcba9876543210") == 200
 
 
+async def test_the_same_wrong_words_are_one_guess(gate: Gate) -> None:
+    """A scraper with an old password neither costs comparisons nor keeps others of its address out."""
+    for _ in range(30):
+        assert await gate.status(basic("alice", "old")) == 401
+    assert len(gate.compared) == 1
+    assert await gate.status(ALICE) == 200
+
+
 async def test_few_wait_for_a_comparison(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """One at a time; who comes when eight wait is sent away at once, and that is no guess."""
     assert await gate.status(f"Bearer {TOKEN}") == 200

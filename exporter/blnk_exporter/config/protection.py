@@ -18,7 +18,7 @@ from . import exporter_yml
 from .blnk_json import short
 from .model import Model
 from .resolution import Resolution
-from .tls import Context, Tls, context
+from .tls import Context, Tls, context, plain_name
 from .web_file import WebFile
 from .words import describe
 
@@ -117,7 +117,9 @@ def read(resolution: Resolution) -> Protection:
     token = file.secret("bearer_token_file", given.bearer_token_file) if given.bearer_token_file is not None else None
     protection = Protection(
         tls=_tls(given.tls_server_config, file),
-        allowed_names=frozenset(given.tls_server_config.client_allowed_sans if given.tls_server_config else ()),
+        allowed_names=frozenset(
+            map(plain_name, given.tls_server_config.client_allowed_sans if given.tls_server_config else ())
+        ),
         users=_users(given, file),
         bearer_token=SecretStr(token) if token else None,
         headers={key: text for key, text in given.http_server_config.headers.items() if text},

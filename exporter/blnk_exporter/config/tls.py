@@ -1,5 +1,6 @@
 """The ``tls_server_config`` of a web configuration, as an SSL context."""
 
+import ipaddress
 import ssl
 from typing import Literal
 
@@ -41,6 +42,14 @@ class Tls(Model):
     max_version: Literal["TLS12", "TLS13"] = "TLS13"
     cipher_suites: tuple[str, ...] = ()
     prefer_server_cipher_suites: bool = True
+
+
+def plain_name(name: str) -> str:
+    """A subject alternative name as it is compared: an address, of which IPv6 has many spellings, in one of them."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 class Context(ssl.SSLContext):

@@ -80,14 +80,18 @@ class Door:
             self._seen[request.protocol] = True, time.monotonic()
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
+        refused = False
         while True:
             try:
                 connection, _ = await asyncio.get_running_loop().sock_accept(listener)
             except OSError as error:
-                # Out of descriptors, or the client has gone. Who waits stays with the system.
-                structlog.get_logger().warning("connection not accepted", error=error.strerror)
+                # Out of descriptors, or the client has gone. Who waits stays with the system; it is told once.
+                if not refused:
+                    structlog.get_logger().warning("connection not accepted", error=error.strerror)
+                refused = True
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
+            refused = False
             if self._makes_room(server):
                 task = asyncio.create_task(self._welcome(connection, server))
                 self._arriving[connection] = time.monotonic(), task
@@ -107,7 +111,9 @@ class Door:
                 ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None,
                 ssl_shutdown_timeout=_FAREWELL_SECONDS if tls else None,
             )
-        except OSError:
+        except OSError as error:
+            # Its frames lead back to it, and hold 256 KiB of buffers until the garbage collector comes by.
+            error.__traceback__ = error.__context__ = None
             # Not for who had to make room, and has been counted.
             if connection in self._arriving:
                 self._service.turned_away["tls"] += 1

@@ -17,6 +17,7 @@ from weakref import WeakSet
 from aiohttp import web
 
 from ..config import Protection
+from ..config.tls import plain_name
 from ..formats import password
 from ..service import Service
 
@@ -67,6 +68,7 @@ class Guard:
         self._clock = clock
         self._key = secrets.token_bytes()
         self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._known_wrong: OrderedDict[bytes, None] = OrderedDict()
         self._at_home: WeakSet[asyncio.BaseTransport] = WeakSet()
         """Connections that have had a page with credentials that were right."""
         self._asked: dict[bytes, asyncio.Future[bool]] = {}
@@ -105,6 +107,7 @@ class Guard:
         old, self._protection = self._protection, protection
         if old is None or (old.users, old.bearer_token) != (protection.users, protection.bearer_token):
             self._right.clear()
+            self._known_wrong.clear()
             self._at_home.clear()
             # Who came with the new ones too early has guessed nothing.
             self._wrong.clear()
@@ -120,7 +123,10 @@ class Guard:
         digest = hmac.digest(self._key, given.encode("utf-8", "surrogateescape"), "sha256")
         if digest in self._right and request.transport in self._at_home:
             return None
-        if asked := self._asked.get(digest):
+        if digest in self._known_wrong:
+            # The same wrong words again are no new guess, and need no comparison.
+            right = False
+        elif asked := self._asked.get(digest):
             # The same words as somebody's just now, who has paid for them.
             right = await asyncio.shield(asked)
         else:
@@ -141,15 +147,16 @@ class Guard:
         self, request: web.Request, digest: bytes, protection: Protection, *, right: bool
     ) -> web.Response | None:
         """Let in, and remember, who was right."""
+        current = protection is self._protection
         if not right:
             self._service.turned_away["credentials"] += 1
+            if current:
+                _remember(digest, self._known_wrong, _ADDRESSES_MAX)
             return _unauthorized(protection)
-        if protection is self._protection:
-            self._right[digest] = None
+        if current:
+            _remember(digest, self._right, _RIGHT_MAX)
             if request.transport:
                 self._at_home.add(request.transport)
-            while len(self._right) > _RIGHT_MAX:
-                self._right.popitem(last=False)
         return None
 
     async def _is_right(self, digest: bytes, user: str, word: str, protection: Protection) -> bool:
@@ -172,6 +179,12 @@ class Guard:
         self._service.turned_away["rate"] += 1
         after = {"Retry-After": str(math.ceil(seconds))}
         return web.Response(status=429, headers=after, text=f"too many {what}; try again in {math.ceil(seconds)} s\n")
+
+
+def _remember(digest: bytes, memory: OrderedDict[bytes, None], most: int) -> None:
+    memory[digest] = None
+    while len(memory) > most:
+        memory.popitem(last=False)
 
 
 def _network(address: str) -> str:
@@ -219,4 +232,4 @@ def _trust(request: web.Request) -> object:
 def _names(request: web.Request) -> frozenset[str]:
     """The subject alternative names of the client's certificate, which TLS has verified."""
     certificate = request.transport.get_extra_info("peercert") if request.transport else None
-    return frozenset(name for _, name in (certificate or {}).get("subjectAltName", ()))
+    return frozenset(plain_name(name) for _, name in (certificate or {}).get("subjectAltName", ()))

@@ -46,7 +46,7 @@ async def page(request: web.Request) -> web.Response:
             await asyncio.sleep(0)
         rows.append(_row(name, made.get(name), fleet.faults.get(name)))
     lines = [line for _, line in sorted(rows, key=lambda row: _ORDER.index(row[0]))]
-    count = f"{len(rows)} targets"
+    count = "1 target" if len(rows) == 1 else f"{len(rows)} targets"
     links = (
         (service.settings.own.web.telemetry_path, "Metrics of the exporter"),
         ("/sd", "Discovery"),
