@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-FROM python:3.13.13-slim-bookworm AS build
+FROM python:3.13.16-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
@@ -17,7 +17,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && pip --python /opt/blnk-exporter/bin/python install --no-compile --no-deps /dist/*.whl \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/blnk-exporter
 
-FROM python:3.13.13-slim-bookworm
+FROM python:3.13.16-slim-bookworm
 # The image brings Python's own library without its .pyc files; what a server never imports stays as it is.
 RUN python -m compileall -q --invalidation-mode unchecked-hash \
         -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|tkinter|turtledemo)/' /usr/local/lib/python3.13
