@@ -43,6 +43,20 @@ async def test_append_only_file_survives_restart(tmp_path: Path) -> None:
     await server.stop()
 
 
+async def test_ready_when_its_files_are_read(tmp_path: Path) -> None:
+    """With a password, too, where a server that still loads refuses a stranger before it says that it loads."""
+    # A tenth of a second to load, in which it looks at its connections again and again.
+    slow = ("--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024")
+    server = await ValkeyServer.start(tmp_path, password="secret", args=slow)
+    async with Redis.from_url(server.url()) as client:
+        await client.mset({f"key{i}": "x" * 1024 for i in range(1000)})
+        await client.save()
+    await server.restart()
+    async with Redis.from_url(server.url()) as client:
+        assert await client.dbsize() == 1000
+    await server.stop()
+
+
 async def test_password_with_every_character(tmp_path: Path) -> None:
     server = await ValkeyServer.start(tmp_path, password="p@ss:/ #%\"\\'")
     async with Redis.from_url(server.url()) as client:

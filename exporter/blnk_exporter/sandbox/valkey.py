@@ -88,7 +88,7 @@ class ValkeyServer:
             account.write_private(place.config, "\n".join(lines) + "\n", place.owner)
 
             async def on(port: int) -> ValkeyServer:
-                process = await _boot(place, port, tls=tls is not None)
+                process = await _boot(place, port, tls=tls is not None, password=password)
                 return cls(port=port, tls=tls is not None, password=password, _place=place, _process=process)
 
             return await on_free_port(on)
@@ -142,7 +142,7 @@ class ValkeyServer:
     async def restart(self) -> None:
         """Start again on the same port, after stopping where it runs; without persistence it comes back empty."""
         await self.halt()
-        self._process = await _boot(self._place, self.port, tls=self.tls)
+        self._process = await _boot(self._place, self.port, tls=self.tls, password=self.password)
 
     async def stop(self) -> None:
         """End the server and remove its files. Never hangs; may be called twice."""
@@ -179,7 +179,7 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-async def _boot(place: _Place, port: int, *, tls: bool) -> ServerProcess:
+async def _boot(place: _Place, port: int, *, tls: bool, password: str | None) -> ServerProcess:
     place.socket_path.unlink(missing_ok=True)
     ports = ("--port", "0", "--tls-port", str(port)) if tls else ("--port", str(port))
     server = ServerProcess(
@@ -189,19 +189,24 @@ async def _boot(place: _Place, port: int, *, tls: bool) -> ServerProcess:
         account=place.owner,
     )
     try:
-        await server.ready(lambda: _answers(place.socket_path), _START_SECONDS)
+        await server.ready(lambda: _answers(place.socket_path, password), _START_SECONDS)
     except BaseException:
         server.kill()
         raise
     return server
 
 
-def _answers(path: Path) -> bool:
+def _answers(path: Path, password: str | None) -> bool:
+    """Whether it has read its files and serves: without its login, a server that loads says -NOAUTH, not -LOADING."""
+    login = f"AUTH {_quoted(password)}\r\n" if password is not None else ""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_SECONDS)
         probe.connect(str(path))
-        probe.sendall(b"PING\r\n")
-        reply = probe.recv(64)
-        # A refusal (-NOAUTH) is an answer too; only a server that still reads its files is not ready.
+        probe.sendall(f"{login}PING\r\n".encode())
+        with probe.makefile("rb") as replies:
+            if login:
+                replies.readline()
+            reply = replies.readline()
+        # A refusal (-NOPERM, an account that is off) is an answer, too.
         return bool(reply) and not reply.startswith(b"-LOADING")
     return False
