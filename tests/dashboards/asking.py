@@ -12,13 +12,11 @@ from blnk_exporter.render.fill import Site
 UNSEEN = {
     ("ledger", "Moved in half an hour"): "no sandbox is a week old",
     ("postgres", "Age of the archive"): "archive_mode is off",
-    ("postgres", "Archiving"): "archive_mode is off",
     ("postgres", "Damaged pages"): "the cluster has no checksums",
     ("postgres", "Lag"): "a standby that has replayed nothing yet does not tell how late it is",
     ("postgres", "Mean time of Blnk's statements"): "the wheel has no pg_stat_statements",
     ("postgres", "Statements"): "the wheel has no pg_stat_statements",
     ("postgres", "Statements at a time"): "the wheel has no pg_stat_statements",
-    ("queues", "Last given up"): "only webhooks are given up",
     ("queues", "Since a transaction was given up"): "only webhooks are given up",
     ("redis", "Link to the primary"): "no replica",
     ("redis", "Replicas are behind by"): "no replica",
@@ -51,6 +49,5 @@ def asked() -> Iterator[Asked]:
 
 def chosen(expr: str, window: str, **variables: str) -> str:
     """The query as it is sent: what is not chosen is everything, but for the one instance."""
-    expr = expr.replace("$__rate_interval", window)
-    expr = expr.replace('"$instance|"', '".*"')
+    expr = expr.replace("$__rate_interval", window).replace("$__interval_ms", "60000")
     return re.sub(r'"\$([a-z_]+)"', lambda match: f'"{variables.get(match[1], ".+")}"', expr)

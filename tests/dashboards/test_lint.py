@@ -185,9 +185,10 @@ def test_a_query_asks_for_what_is_declared(one: Shown, expr: str) -> None:
 
 @pytest.mark.parametrize(("one", "expr"), list(targets()), ids=identified)
 def test_a_rate_fits_the_zoom(one: Shown, expr: str) -> None:
-    """A window that is shorter than two scrapes has no rate, one typed by hand hides what is short."""
+    """A window that is shorter than two scrapes has no rate, one typed by hand hides what is short; a number says its own."""
     for _, window in re.findall(r"\b(rate|irate|increase|deriv)\(.*?\[([^\]]+)\]", expr):
-        assert window in {"$__rate_interval", "$__rate_interval:"}
+        own = one.panel["type"] == "stat" and one.panel["title"].endswith(f", {window.replace('m', ' min')}")
+        assert own or window in {"$__rate_interval", "$__rate_interval:"}
     counters = re.findall(r"(?:(\w+)\()?\b(?:blnk|process)_[a-z0-9_]+_total\b", expr)
     # Since when does not matter where one is one too many.
     assert set(counters) <= {"rate", "increase", "resets", "clamp_max", "delta"}

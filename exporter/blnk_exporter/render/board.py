@@ -10,7 +10,6 @@ Color = Literal["green", "orange", "red", "blue", "text"]
 States = Mapping[int, tuple[str, Color]]
 
 UP: States = {0: ("DOWN", "red"), 1: ("UP", "green")}
-PARTLY_UP: States = {0: ("DOWN", "red"), 1: ("PARTLY", "orange"), 2: ("UP", "green")}
 OK: States = {0: ("FAILING", "red"), 1: ("OK", "green")}
 COLUMNS = 24
 
@@ -19,8 +18,8 @@ COLUMNS = 24
 class Query:
     """A query as the rules have theirs: PromQL without job and instance, which are the dashboard's variables.
 
-    ``legend`` names a line or the column of a table, where a query may have a unit and a limit of its own; a table's
-    query without one lends its labels only, and ``none_is`` is the colour of 0 in its column.
+    ``legend`` names a line or the column of a table, where a query may have a unit, a limit and states of its own; a
+    table's query without one lends its labels only, and ``none_is`` is the colour of 0 in its column.
     """
 
     expr: str
@@ -28,6 +27,7 @@ class Query:
     unit: str = ""
     limit: str = ""
     none_is: Color | None = None
+    states: States = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class Panel:
     ``unit`` is one of Grafana's. ``limit`` names an entry of thresholds.yml, drawn as lines and told by colours;
     ``any_is`` is the colour of everything but 0; ``states`` are words and colours for whole numbers. ``nothing`` stands
     where no series is, in red if ``alarm`` says that this is as bad as it can be. ``alerts`` are those whose expression it
-    shows, ``board`` is where more of it is. ``labels`` are a table's columns before those of its queries, ``words`` the
-    colours of texts in them by column, and ``sort`` the column that it is sorted by, the largest first with a minus.
-    ``every`` is how often what it shows is read at most, where that is less often than a scrape.
+    shows, ``runbooks`` others that its colours stand for, besides those that compare with its limit; ``board`` is where
+    more of it is. ``labels`` are a table's columns before those of its queries, ``words`` the colours of texts in them by
+    column, and ``sort`` the columns that it is sorted by, the largest first with a minus. ``every`` is how often what it
+    shows is read at most, where that is less often than a scrape.
     """
 
     title: str
@@ -52,13 +53,14 @@ class Panel:
     states: States = field(default_factory=dict)
     nothing: str = "unknown"
     alerts: tuple[str, ...] = ()
+    runbooks: tuple[str, ...] = ()
     width: int = 8
     height: int = 7
     stacked: bool = False
     decimals: int | None = None
     labels: tuple[str, ...] = ()
     words: Mapping[str, Mapping[str, Color]] = field(default_factory=dict)
-    sort: str = ""
+    sort: tuple[str, ...] = ()
     alarm: bool = False
     every: str = ""
     board: str = ""

@@ -6,14 +6,16 @@ from typing import Any
 
 from .board import COLUMNS, Board, Row
 from .dashboards import BOARDS
+from .dashboards.needs import OUR_ALERTS
 from .fill import Site, fill
 from .panel import OURS, SOURCE, drawn, selected
 from .tree import MARK
 
 OWNED = ("blnk-*.json",)
 _VARIABLES = {
-    "job": "label_values(blnk_exporter_build_info, job)",
-    "instance": 'label_values(blnk_exporter_build_info{job=~"$job"}, instance)',
+    # Prometheus' own word: what an exporter tells is gone when it is down, and with it would go its name.
+    "job": 'label_values(up{job=~"@{exporter_job}"}, job)',
+    "instance": 'label_values(up{job=~"$job"}, instance)',
     "queue": f"label_values(blnk_queues_pending_tasks{{{OURS}}}, queue)",
     "host": "label_values(host:blnk_filesystem_used:ratio, instance)",
     "blnk_job": 'label_values(http_server_duration_milliseconds_count{job=~"@{blnk_job}",job!~"@{exporter_job}"}, job)',
@@ -22,10 +24,12 @@ _VARIABLES = {
 # others have targets, too.
 _EVERYTHING = {"queue": ".+", "host": ".+"}
 _LABELS = {"job": "Job", "instance": "Instance", "queue": "Queue", "host": "Host", "blnk_job": "Blnk's job"}
+# As young as the point before is old: of a long time Grafana asks for few points.
+_YOUNG = "< 120 + $__interval_ms / 1000"
 _RESTARTS = (
-    ("PostgreSQL started", "time() - blnk_postgres_start_timestamp_seconds < 120"),
-    ("Redis started", "blnk_redis_uptime_seconds < 120"),
-    ("A worker started", "time() - blnk_workers_newest_start_timestamp_seconds < 120"),
+    ("PostgreSQL started", f"time() - blnk_postgres_start_timestamp_seconds {_YOUNG}", "{{address}}"),
+    ("Redis started", f"blnk_redis_uptime_seconds {_YOUNG}", "{{instance}}"),
+    ("A worker started", f"time() - blnk_workers_newest_start_timestamp_seconds {_YOUNG}", "{{instance}}"),
 )
 
 
@@ -94,10 +98,10 @@ def _variable(name: str, site: Site) -> dict[str, Any]:
 
 
 def _annotations() -> Iterator[dict[str, Any]]:
-    firing = 'ALERTS{alertstate="firing",severity="critical",service="blnk",instance=~"$instance|"}'
-    yield _annotation("Critical alerts", firing, "{{alertname}} {{queue}} {{path}}", "red")
-    for name, expr in _RESTARTS:
-        yield _annotation(name, selected(expr), "{{address}}", "blue")
+    firing = 'ALERTS{alertstate="firing",severity="critical",service="blnk"}'
+    yield _annotation("Critical alerts", f"{firing} and ({OUR_ALERTS})", "{{alertname}}", "red")
+    for name, expr, text in _RESTARTS:
+        yield _annotation(name, selected(expr), text, "blue")
 
 
 def _annotation(name: str, expr: str, text: str, color: str) -> dict[str, Any]:
@@ -108,6 +112,7 @@ def _annotation(name: str, expr: str, text: str, color: str) -> dict[str, Any]:
         "hide": False,
         "iconColor": color,
         "expr": expr,
+        "target": {"refId": "Anno", "expr": expr, "interval": "60s"},
         "titleFormat": name,
         "textFormat": text,
         "step": "60s",

@@ -6,8 +6,9 @@ from functools import cache
 from typing import Any
 
 from ..thresholds import Threshold
-from . import catalogue, rules
-from .board import Color, Panel, Query
+from . import alarms, catalogue, rules
+from .board import Color, Panel, Query, States
+from .dashboards import places
 from .fill import Site, fill
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -19,6 +20,7 @@ _NATIVE = 'job=~"$blnk_job"'
 _UNKNOWN = "#8a8f98"
 # Grafana colours what reaches a step, our limits are met beyond them: beyond nothing is the least there is.
 _LEAST = 1e-9
+_CHOSEN = "${__all_variables}&${__url_time_range}"
 _NAME = re.compile(r"(?<![\w:$])((?:[a-z]+:)?blnk_[a-z0-9_:]+|http_server_[a-z_]+|up)\b(?!\{job=)(\{?)")
 
 
@@ -41,10 +43,19 @@ def drawn(panel: Panel, site: Site) -> dict[str, Any]:
 
 def _links(panel: Panel, site: Site) -> Iterator[dict[str, Any]]:
     if panel.board:
-        url = f"/d/blnk-{panel.board}?${{__all_variables}}&${{__url_time_range}}"
-        yield {"title": f"More on the board {panel.board}", "url": url, "targetBlank": False}
-    for alert in panel.alerts:
+        yield _more(panel)
+    told = alarms.of(panel)
+    # Of several that one panel shows, the first gives it its name.
+    seen = {places()[alert]: alert for alert in reversed(told) if alert not in panel.alerts}
+    for path, alert in reversed(seen.items()):
+        yield {"title": f"Where {alert} is seen", "url": f"{path}&{_CHOSEN}", "targetBlank": False}
+    for alert in told:
         yield {"title": f"Runbook {alert}", "url": f"{site.exporter_url}/runbooks/{alert}", "targetBlank": True}
+
+
+def _more(panel: Panel) -> dict[str, Any]:
+    url = f"/d/blnk-{panel.board}?{_CHOSEN}"
+    return {"title": f"More on the board {panel.board}", "url": url, "targetBlank": False}
 
 
 def selected(expr: str) -> str:
@@ -103,6 +114,9 @@ def _defaults(panel: Panel, site: Site) -> dict[str, Any]:
         "thresholds": _thresholds(site.limits[panel.limit], lines=lines) if panel.limit else _colors(panel),
         "mappings": _mappings(panel),
     }
+    if panel.kind == "stat" and panel.board:
+        # A click on the number itself.
+        found["links"] = [_more(panel)]
     if panel.decimals is not None:
         found["decimals"] = panel.decimals
     if lines:
@@ -123,7 +137,7 @@ def _defaults(panel: Panel, site: Site) -> dict[str, Any]:
 
 
 def _thresholds(limit: Threshold, *, fine: str = "green", lines: bool = False) -> dict[str, Any]:
-    steps = [(color, getattr(limit, level)) for level, color in (("warning", "orange"), ("critical", "red"))]
+    steps = [("blue" if alarms.mild(limit.name) else "orange", limit.warning), ("red", limit.critical)]
     known = [(color, value or _LEAST) for color, value in steps if value is not None]
     if not limit.below:
         return _steps([fine, *(color for color, _ in known)], [value for _, value in known])
@@ -148,14 +162,19 @@ def _steps(colors: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
 
 
 def _mappings(panel: Panel) -> list[dict[str, Any]]:
-    words = enumerate(sorted(panel.states.items()))
-    options = {str(number): {"text": text, "color": color, "index": at} for at, (number, (text, color)) in words}
-    found: list[dict[str, Any]] = [{"type": "value", "options": options}] if options else []
+    found = [*_told(panel.states)]
     if panel.kind == "stat":
         # Otherwise Grafana gives what is unknown the colour of 0, which is mostly green.
-        nothing = {"text": panel.nothing, "color": "red" if panel.alarm else _UNKNOWN, "index": len(options)}
+        nothing = {"text": panel.nothing, "color": "red" if panel.alarm else _UNKNOWN, "index": len(panel.states)}
         found.append({"type": "special", "options": {"match": "null+nan", "result": nothing}})
     return found
+
+
+def _told(states: States) -> Iterator[dict[str, Any]]:
+    words = enumerate(sorted(states.items()))
+    options = {str(number): {"text": text, "color": color, "index": at} for at, (number, (text, color)) in words}
+    if options:
+        yield {"type": "value", "options": options}
 
 
 def _options(panel: Panel) -> dict[str, Any]:
@@ -172,11 +191,14 @@ def _options(panel: Panel) -> dict[str, Any]:
         }
     if panel.kind == "table":
         found = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""}}
-        column = {"displayName": panel.sort.removeprefix("-"), "desc": panel.sort.startswith("-")}
-        return found | ({"sortBy": [column]} if panel.sort else {})
+        columns = [{"displayName": name.removeprefix("-"), "desc": name.startswith("-")} for name in panel.sort]
+        return found | ({"sortBy": columns} if columns else {})
     if panel.kind == "state-timeline":
         return {"showValue": "auto", "rowHeight": 0.9, "mergeValues": True, "legend": _legend(), "tooltip": _tooltip()}
-    return {"legend": _legend() | {"calcs": ["lastNotNull"]}, "tooltip": _tooltip()}
+    # Of the most or the least of many, the first to be read is the one that matters.
+    ranked = {"displayMode": "table", "calcs": ["last"], "sortBy": "Last", "sortDesc": True}
+    several = any("topk(" in query.expr for query in panel.queries)
+    return {"legend": _legend() | (ranked if several else {"calcs": ["lastNotNull"]}), "tooltip": _tooltip()}
 
 
 def _legend() -> dict[str, Any]:
@@ -217,20 +239,32 @@ def _overrides(panel: Panel, site: Site) -> list[dict[str, Any]]:
         return []
     # The words for an empty table would stand in each empty cell, too.
     every = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": ""}]}
-    found = [
-        every,
-        *(_override(query, site) for _, query in _columns(panel) if query.unit or query.limit or query.none_is),
-    ]
+    found = [every, *(_override(query, site) for query in panel.queries if _is_special(query))]
     found += [_colored(column, words) for column, words in panel.words.items()]
     if "alertname" in panel.labels:
-        link = {"title": "Runbook", "url": f"{site.exporter_url}/runbooks/${{__value.raw}}", "targetBlank": True}
-        found.append({"matcher": _by_name("alertname"), "properties": [{"id": "links", "value": [link]}]})
+        found += [
+            _linked("alertname", "Runbook", f"{site.exporter_url}/runbooks/${{__value.raw}}"),
+            _linked("instance", "Its overview", "/d/blnk-overview?var-instance=${__value.raw}&${__url_time_range}"),
+        ]
     return found
+
+
+def _linked(column: str, title: str, url: str) -> dict[str, Any]:
+    link = {"title": title, "url": url, "targetBlank": not url.startswith("/")}
+    return {"matcher": _by_name(column), "properties": [{"id": "links", "value": [link]}]}
+
+
+def _is_special(query: Query) -> bool:
+    return bool(query.unit or query.limit or query.none_is or query.states)
 
 
 def _override(query: Query, site: Site) -> dict[str, Any]:
     properties: list[dict[str, Any]] = [{"id": "unit", "value": query.unit}] if query.unit else []
-    if query.limit or query.none_is:
+    if query.states or query.none_is:
+        # An empty cell would have the colour of the least there is.
+        empty = {"type": "special", "options": {"match": "null+nan", "result": {"text": "", "color": "transparent"}}}
+        properties.append({"id": "mappings", "value": [*_told(query.states), empty]})
+    if query.limit or query.none_is or query.states:
         steps = _thresholds(site.limits[query.limit], fine="transparent") if query.limit else None
         properties += [
             {"id": "thresholds", "value": steps or _steps([query.none_is or "transparent", "transparent"], [_LEAST])},

@@ -46,7 +46,7 @@ READS = (
         queries=(Query("max by (instance, collector, fact, reason) (blnk_exporter_fact_missing == 1)"),),
         kind="table",
         labels=("instance", "collector", "fact", "reason"),
-        nothing="none, or unknown",
+        nothing="none is told of",
         alerts=("BlnkExporterFactMissing",),
     ),
     Panel(
@@ -60,7 +60,7 @@ READS = (
         ),
         kind="table",
         labels=("instance", "collector", "reason"),
-        nothing="none, or unknown",
+        nothing="none is told of",
     ),
     Panel(
         title="Series left out",
@@ -71,7 +71,7 @@ READS = (
                 "{{instance}} {{metric}}",
             ),
         ),
-        any_is="orange",
+        any_is="blue",
         alerts=("BlnkExporterSeriesDropped",),
     ),
 )

@@ -1,6 +1,7 @@
 """Host and exporter: is there room on the hosts, and does the exporter see what it should tell."""
 
-from ..board import UP, Board, Panel, Query, Row, stat
+from ..board import Board, Panel, Query, Row, stat
+from . import needs
 from .exporter import ITSELF, READS
 
 _RATE = "[$__rate_interval]"
@@ -13,6 +14,7 @@ _IN_A_DAY = (
 # 2 where it could be written within the last day.
 _READ_ONLY = "2 * host:blnk_filesystem_read_only:max - min_over_time(host:blnk_filesystem_read_only:max[1d])"
 _SUMMARY = (
+    needs.exporter(),
     stat(
         "Fullest disk",
         "In use, as df counts. PostgreSQL stops when its disk is full.",
@@ -22,11 +24,10 @@ _SUMMARY = (
     ),
     stat(
         "Inodes taken",
-        "Of the file system with the fewest left; without them no file can be made.",
+        "Of the file system with the fewest left; without them no file can be made. Not all file systems count them.",
         "max(host:blnk_filesystem_files_used:ratio)",
         unit="percentunit",
         limit="host.inodes",
-        nothing="not counted, or unknown",
     ),
     stat(
         "Memory in use",
@@ -43,24 +44,18 @@ _SUMMARY = (
         limit="host.cpu",
     ),
     stat(
-        "Exporter",
-        "Whether Prometheus can read every exporter; without it every other alert is blind.",
-        "min(up)",
-        states=UP,
-        nothing="NOT SCRAPED",
-        alarm=True,
-    ),
-    stat(
-        "Not read",
+        "Collectors failing",
         "Collectors that could not read every one of their sources: what they tell is unknown.",
         "count(blnk_exporter_collector_success == 0) or 0 * count(blnk_exporter_collector_success)",
         any_is="orange",
+        runbooks=("BlnkExporterCollectorFailing",),
     ),
     stat(
         "Facts missing",
         "Facts that a source which did answer would not give: what is made of them is unknown.",
         "count(blnk_exporter_fact_missing == 1) or 0 * count(blnk_exporter_collector_success)",
         any_is="orange",
+        runbooks=("BlnkExporterFactMissing",),
     ),
     stat(
         "Watchdog",
@@ -84,16 +79,16 @@ _ROOM = (
     ),
     Panel(
         title="Disks in a day",
-        about="In use in a day at the pace of the last six hours, over 100 %: full within a day. Of disks that are in use"
-        " beyond the limit, since on others a trend is noise. No line: there is none.",
+        about="In use in a day at the pace of the last six hours, over 100 %: full within a day. Of disks that are not in use"
+        " beyond the limit, or not known for an hour yet, what is in use now: their trend is noise.",
         queries=(
             Query(
-                f"topk(5, clamp_min({_IN_A_DAY}, 0) and host:blnk_filesystem_used:ratio > @{{host.disk_filling.warning}})",
+                f"topk(5, (clamp_min({_IN_A_DAY}, 0) >= 0 and host:blnk_filesystem_used:ratio > @{{host.disk_filling.warning}}"
+                " and host:blnk_filesystem_used:ratio offset 1h) or clamp_min(host:blnk_filesystem_used:ratio, 0))",
                 "{{instance}} {{path}}",
             ),
         ),
         unit="percentunit",
-        nothing="none is beyond the limit, or unknown",
         alerts=("BlnkHostDiskFilling",),
     ),
     Panel(
@@ -102,7 +97,6 @@ _ROOM = (
         queries=(Query("topk(10, host:blnk_filesystem_files_used:ratio)", "{{instance}} {{path}}"),),
         unit="percentunit",
         limit="host.inodes",
-        nothing="not counted, or unknown",
         alerts=("BlnkHostInodesHigh",),
     ),
     Panel(
@@ -134,26 +128,25 @@ _ROOM = (
 _MORE = (
     Panel(
         title="Left on disk",
-        about="Bytes that ordinary users may still write.",
+        about="Bytes that ordinary users may still write. No line: the exporter does not read it.",
         queries=(Query("bottomk(10, blnk_host_filesystem_available_bytes)", "{{instance}} {{path}}"),),
         unit="bytes",
-        nothing="not read here, or unknown",
         width=6,
     ),
     Panel(
         title="Memory left",
-        about="What programs can have without swapping, and all there is. Of several hosts, the least.",
+        about="What programs can have without swapping, and all there is. Of several hosts, the least. No line: the exporter does not read it.",
         queries=(
             Query("min(blnk_host_memory_available_bytes)", "left"),
             Query("min(blnk_host_memory_total_bytes)", "all"),
         ),
         unit="bytes",
-        nothing="not read here, or unknown",
         width=6,
     ),
     Panel(
         title="CPU time",
-        about="By mode, of all CPUs; of several hosts, the most of each. Much iowait: the disk is slow; steal: a neighbour has the CPU.",
+        about="By mode, of all CPUs; of several hosts, the most of each. Much iowait: the disk is slow; steal: a neighbour has the CPU."
+        " No line: the exporter does not read it.",
         queries=(
             Query(
                 'max by (mode) (sum by (job, instance, mode) (rate(blnk_host_cpu_seconds_total{mode!="idle"}'
@@ -163,18 +156,16 @@ _MORE = (
         ),
         unit="percentunit",
         stacked=True,
-        nothing="not read here, or unknown",
         width=6,
     ),
     Panel(
         title="Load",
         about="Programs that run or wait, the disk included. More than there are CPUs: some wait. Of several hosts, the"
-        " busiest.",
+        " busiest. No line: the exporter does not read it.",
         queries=(
             Query("max by (minutes) (blnk_host_load)", "{{minutes}} min"),
             Query("min(blnk_host_cpus)", "CPUs"),
         ),
-        nothing="not read here, or unknown",
         width=6,
     ),
 )

@@ -1,6 +1,7 @@
 """The ledger: does money flow, how quickly, what stands still, do the books add up."""
 
-from ..board import PARTLY_UP, Board, Panel, Query, Row, stat
+from ..board import Board, Panel, Query, Row, stat
+from . import needs
 from .ledger_details import CHAIN, LINEAGE, READING, SCHEMA
 
 _RATE = "[$__rate_interval]"
@@ -10,14 +11,21 @@ _MOVES = "ledger:blnk_ledger_moves:increase30m"
 _WEEK_AGO = f"sum({_MOVES} offset 7d > @{{ledger.throughput_least.warning}})"
 _GUARDS = '{trigger=~"(prevent|log)_.+"}'
 _OTHERS = '{trigger!~"(prevent|log)_.+"}'
+# The alerts look back, and half of an answer is no 0.
+_MISMATCHED = "sum(max_over_time(blnk_books_mismatched_balances[5m]))"
+_UNBALANCED = "sum(max_over_time(blnk_books_unbalanced_currencies[5m]))"
+# Currencies are not told of where rows are older than Blnk 0.15.0, by intent and not for want of an answer.
+_BALANCES_ONLY = f'{_MISMATCHED} unless max(blnk_exporter_fact_missing{{collector="books"}}) == 1'
+BOOKS = f"({_MISMATCHED} + {_UNBALANCED}) or ({_MISMATCHED} > 0) or ({_UNBALANCED} > 0) or ({_BALANCES_ONLY})"
+
+
+def _line(expr: str) -> str:
+    """One, whether it is a metric's or what stands for it."""
+    return f"max by (instance) ({expr})"
+
+
 _SUMMARY = (
-    stat(
-        "PostgreSQL",
-        "Whether the servers answer; without them all here is unknown.",
-        "min(blnk_postgres_up) + max(blnk_postgres_up)",
-        states=PARTLY_UP,
-        board="postgres",
-    ),
+    needs.postgres(),
     stat(
         "Applied",
         "Transactions that are applied per second; holds are not among them.",
@@ -47,12 +55,11 @@ _SUMMARY = (
     stat(
         "Books",
         "Balances and currencies that do not add up; the last check may be hours old.",
-        "sum(blnk_books_mismatched_balances) + sum(blnk_books_unbalanced_currencies)"
-        " or sum(blnk_books_mismatched_balances)",
+        BOOKS,
         limit="books.unbalanced",
     ),
     stat(
-        "Guards off",
+        "Triggers off",
         "Triggers that keep transactions from being changed, or write the journal, and are missing or switched off.",
         f"sum(1 - blnk_catalog_trigger_active{_GUARDS})",
         limit="catalog.triggers",
@@ -60,9 +67,12 @@ _SUMMARY = (
     stat(
         "Hash chain",
         "Whether its record and the transactions that it seals agree.",
-        "min(blnk_ledger_chain_head_consistent)",
-        states={0: ("BROKEN", "red"), 1: ("WHOLE", "green")},
-        nothing="off, or unknown",
+        "min(max_over_time(blnk_ledger_chain_head_consistent[2m]))"
+        # A ledger that was read, the chain not being what could not be.
+        " or 2 + 0 * (min(blnk_ledger_unresolved_transactions)"
+        ' unless max(blnk_exporter_fact_missing{collector="ledger",fact=~".*chain.*"}) == 1)',
+        states={0: ("BROKEN", "red"), 1: ("WHOLE", "green"), 2: ("NONE", "blue")},
+        runbooks=("BlnkLedgerChainHeadInconsistent",),
     ),
 )
 _FLOW = (
@@ -89,7 +99,6 @@ _FLOW = (
         ),
         unit="s",
         limit="ledger.latency",
-        nothing="no outcome, or unknown",
         alerts=("BlnkLedgerLatencyHigh",),
     ),
     Panel(
@@ -117,7 +126,6 @@ _FLOW = (
         queries=(Query(_TECHNICAL, "{{instance}}"),),
         unit="percentunit",
         limit="ledger.rejections",
-        nothing="no outcome, or unknown",
         alerts=("BlnkLedgerRejections",),
         width=12,
     ),
@@ -125,29 +133,43 @@ _FLOW = (
 _WAITING = (
     Panel(
         title="Oldest without an outcome",
-        about="How long the oldest queued transaction waits. No line: none does, or clocks do not agree.",
-        queries=(Query("blnk_ledger_unresolved_oldest_age_seconds", "{{instance}}"),),
+        about="How long the oldest queued transaction waits; 0: none does. No line: clocks do not agree.",
+        queries=(
+            Query(
+                _line("blnk_ledger_unresolved_oldest_age_seconds or 0 * (blnk_ledger_unresolved_transactions == 0)"),
+                "{{instance}}",
+            ),
+        ),
         unit="s",
         limit="ledger.unresolved_age",
-        nothing="none waits, or unknown",
         alerts=("BlnkLedgerTransactionsUnresolved",),
     ),
     Panel(
         title="Scheduled and overdue",
-        about="Since when the first scheduled transaction is due. No line: none is late, or Blnk is older than 0.15.0.",
-        queries=(Query("blnk_ledger_scheduled_overdue_age_seconds", "{{instance}}"),),
+        about="Since when the first scheduled transaction is due; 0: none is late. No line: Blnk is older than 0.15.0.",
+        queries=(
+            Query(
+                _line(
+                    "blnk_ledger_scheduled_overdue_age_seconds or 0 * (blnk_ledger_scheduled_overdue_transactions == 0)"
+                ),
+                "{{instance}}",
+            ),
+        ),
         unit="s",
         limit="ledger.scheduled_overdue",
-        nothing="none is late, or unknown",
         alerts=("BlnkLedgerScheduledOverdue",),
     ),
     Panel(
         title="Oldest hold",
-        about="How long ago the oldest hold was made that nobody committed or voided. No line: none is open.",
-        queries=(Query("blnk_ledger_inflight_oldest_age_seconds", "{{instance}}"),),
+        about="How long ago the oldest hold was made that nobody committed or voided; 0: none is open.",
+        queries=(
+            Query(
+                _line("blnk_ledger_inflight_oldest_age_seconds or 0 * (blnk_ledger_inflight_transactions == 0)"),
+                "{{instance}}",
+            ),
+        ),
         unit="s",
         limit="ledger.hold_age",
-        nothing="none is open, or unknown",
         alerts=("BlnkLedgerHoldsOld",),
     ),
     Panel(
@@ -162,8 +184,9 @@ _WAITING = (
     ),
     Panel(
         title="Transactions without a task",
-        about="Accepted, without an outcome, and no task in Redis is theirs: at least so many are lost or given up.",
-        queries=(Query("blnk_ledger_transactions_without_task", "{{instance}}"),),
+        about="Accepted, without an outcome, and no task in Redis is theirs: at least so many are lost or given up. The most"
+        " of two minutes each.",
+        queries=(Query("max_over_time(blnk_ledger_transactions_without_task[2m])", "{{instance}}"),),
         limit="ledger.without_task",
         alerts=("BlnkLedgerTransactionsWithoutTask",),
         width=12,
@@ -188,18 +211,18 @@ _BOOKS = (
     ),
     Panel(
         title="Age of the last check",
-        about="How long ago the balances were last summed up: what happened since then nobody knows.",
+        about="How long ago the balances were last summed up: what happened since then nobody knows. No line: they never"
+        " were.",
         queries=(
             Query('time() - blnk_exporter_collector_last_success_timestamp_seconds{collector="books"}', "{{instance}}"),
         ),
         unit="s",
         limit="books.age",
-        nothing="never checked, or unknown",
         alerts=("BlnkBooksStale",),
     ),
     Panel(
         title="Triggers and indexes",
-        about="Red: a guard is off, so transactions can be changed or leave no trace. Orange: another trigger is missing,"
+        about="Red: a trigger that guards transactions is off, so they can be changed or leave no trace. Orange: another trigger is missing,"
         " or an index is broken.",
         queries=(
             Query(f"2 * (1 - blnk_catalog_trigger_active{_GUARDS})", "{{trigger}}", limit="catalog.triggers"),
@@ -207,7 +230,7 @@ _BOOKS = (
             Query("max(blnk_catalog_invalid_indexes > bool 0)", "indexes"),
         ),
         kind="state-timeline",
-        states={0: ("fine", "green"), 1: ("missing or broken", "orange"), 2: ("GUARD OFF", "red")},
+        states={0: ("fine", "green"), 1: ("missing or broken", "orange"), 2: ("TRIGGER OFF", "red")},
         alerts=("BlnkCatalogTriggerMissing", "BlnkCatalogSideTriggerMissing", "BlnkCatalogInvalidIndex"),
         width=12,
         height=8,

@@ -17,7 +17,8 @@ SCHEMA = (
         " 0.13.2: the exporter may miss facts or misread them.",
         queries=(
             Query(_by_release("blnk_catalog_migrations_applied"), "migrations"),
-            Query(_by_release("blnk_catalog_last_migration"), "the last", unit="none"),
+            # Blnk names its migrations after the second in which each was begun.
+            Query(_by_release("1000 * blnk_catalog_last_migration"), "the last is of", unit="dateTimeAsIso"),
             Query(_by_release("changes(blnk_catalog_migrations_applied[1h])"), "changes in 1 h"),
             Query(_by_release("blnk_catalog_indexes"), "indexes"),
             Query(_by_release("blnk_catalog_invalid_indexes"), "broken"),
@@ -38,11 +39,11 @@ SCHEMA = (
     ),
     Panel(
         title="Next API key expires in",
-        about="The first of those that were used within 30 days; whoever uses it is refused from then on.",
+        about="The first of those that were used within 30 days; whoever uses it is refused from then on. No line: none of"
+        " them expires.",
         queries=(Query("blnk_ledger_api_key_next_expiry_timestamp_seconds - time()", "{{instance}}"),),
         unit="s",
         limit="ledger.api_key_expiry",
-        nothing="none in use expires, or unknown",
         alerts=("BlnkLedgerApiKeyExpiring",),
         width=6,
     ),
@@ -58,7 +59,6 @@ SCHEMA = (
         queries=(Query("blnk_ledger_reconciliation_oldest_running_age_seconds", "{{instance}}"),),
         unit="s",
         limit="ledger.reconciliation",
-        nothing="none runs, or unknown",
         alerts=("BlnkLedgerReconciliationStuck",),
         width=6,
     ),
@@ -83,23 +83,23 @@ READING = (
     ),
     Panel(
         title="Clock skew",
-        about="How far Blnk's clock is from PostgreSQL's; by as much are ages and latency wrong. Hours: the wrong time zone.",
+        about="How far Blnk's clock is from PostgreSQL's; by as much are ages and latency wrong. Hours: the wrong time zone."
+        " No line: nothing was queued yet.",
         queries=(Query("abs(blnk_ledger_clock_skew_seconds)", "{{instance}}"),),
         unit="s",
         limit="ledger.clock_skew",
-        nothing="nothing was queued yet, or unknown",
         alerts=("BlnkLedgerClockSkew",),
     ),
     Panel(
         title="Seen in full",
-        about="Orange: more of a status are open than the exporter remembers, or older rows are still being looked"
+        about="In part: more of a status are open than the exporter remembers, or older rows are still being looked"
         " through; what is told of open transactions is the least that there is.",
         queries=(
             Query("max by (status) (blnk_ledger_open_transactions_capped)", "{{status}}"),
             Query("1 - min(blnk_ledger_history_complete)", "history"),
         ),
         kind="state-timeline",
-        states={0: ("in full", "green"), 1: ("in part", "orange")},
+        states={0: ("in full", "green"), 1: ("in part", "blue")},
         alerts=("BlnkLedgerOpenCapped",),
     ),
 )
@@ -107,38 +107,39 @@ CHAIN = (
     Panel(
         title="Head of the chain",
         about="Whether the chain's record and the transactions that it seals agree. Red: rows or the record were changed"
-        " or lost.",
+        " or lost. No line: there is no chain.",
         queries=(Query("1 - blnk_ledger_chain_head_consistent", "{{instance}}"),),
         kind="state-timeline",
         limit="ledger.chain_head",
         states={0: ("whole", "green"), 1: ("BROKEN", "red")},
-        nothing="no chain, or unknown",
         alerts=("BlnkLedgerChainHeadInconsistent",),
         width=6,
     ),
     Panel(
         title="Oldest unsealed",
-        about="Since when the first unsealed transaction is due. No line: all are sealed, or there is no chain.",
-        queries=(Query("blnk_ledger_chain_unsealed_age_seconds", "{{instance}}"),),
+        about="Since when the first unsealed transaction is due; 0: all are sealed. No line: there is no chain.",
+        queries=(
+            Query(
+                "max by (instance) (blnk_ledger_chain_unsealed_age_seconds or 0 * (blnk_ledger_chain_unsealed_ids == 0))",
+                "{{instance}}",
+            ),
+        ),
         unit="s",
         limit="ledger.chain_unsealed",
-        nothing="all are sealed, no chain, or unknown",
         alerts=("BlnkLedgerChainUnsealed",),
         width=6,
     ),
     Panel(
         title="Unsealed",
-        about="At most so many transactions wait to be sealed; Blnk does it 30 seconds later.",
+        about="At most so many transactions wait to be sealed; Blnk does it 30 seconds later. No line: there is no chain.",
         queries=(Query("blnk_ledger_chain_unsealed_ids", "{{instance}}"),),
-        nothing="no chain, or unknown",
         width=6,
     ),
     Panel(
         title="Sealed",
-        about="Transactions per second; an idle ledger seals none.",
+        about="Transactions per second; an idle ledger seals none. No line: there is no chain.",
         queries=(Query(f"clamp_min(deriv(blnk_ledger_chain_last_sequence{_RATE}), 0)", "{{instance}}"),),
         unit="ops",
-        nothing="no chain, or unknown",
         width=6,
     ),
 )
@@ -152,11 +153,16 @@ LINEAGE = (
     ),
     Panel(
         title="Oldest entry waits for",
-        about="How long the oldest pending entry of the lineage outbox waits. No line: none does.",
-        queries=(Query("blnk_ledger_lineage_oldest_pending_age_seconds", "{{instance}}"),),
+        about="How long the oldest pending entry of the lineage outbox waits; 0: none does.",
+        queries=(
+            Query(
+                "max by (instance) (blnk_ledger_lineage_oldest_pending_age_seconds"
+                ' or 0 * (sum without (state) (blnk_ledger_lineage_entries{state="pending"}) == 0))',
+                "{{instance}}",
+            ),
+        ),
         unit="s",
         limit="ledger.lineage_pending",
-        nothing="none waits, or unknown",
         alerts=("BlnkLedgerLineageStuck",),
     ),
     Panel(

@@ -2,64 +2,43 @@
 
 from dataclasses import replace
 
-from ..board import PARTLY_UP, UP, Board, Panel, Query, Row, stat
+from ..board import UP, Board, Panel, Query, Row, stat
+from . import needs
+from .ledger import BOOKS
 from .native import NATIVE
 
 _RATE = "[$__rate_interval]"
-# Those of the chosen Blnk, those that name none, and those of hosts, which have an instance of their own.
-_OF_HERE = 'ALERTS{{alertstate="firing",severity="{0}",service="blnk",{1}}}'
-_FIRING = (
-    "count(count by (alertname) ("
-    + " or ".join(_OF_HERE.replace("{1}", which) for which in ('instance=~"$instance|"', 'component="host"'))
-    + ')) or 0 * count(ALERTS{{alertname="Watchdog",service="blnk"}})'
-)
-_SOME = "min({0}) + max({0})"
-_WAITING = 'blnk_queues_{}{{queue!~"@{{side_queues}}"}}'
+_SEVERE = 'ALERTS{{severity="{}",service="blnk"}}'.format
+# A warning of what is already critical tells nothing more.
+_HIDDEN = f'unless ignoring (severity, alertstate) ({_SEVERE("critical")} and ALERTS{{alertstate="firing"}})'
+_LOUD = f"({_SEVERE('critical')} or ({_SEVERE('warning')} {_HIDDEN}))"
+_WAITING = 'blnk_queues_{}{{queue!~"@{{side_queues}}"}}'.format
+_OLDEST = f"max({_WAITING('oldest_pending_age_seconds')}) or 0 * (sum({_WAITING('pending_tasks')}) == 0)"
 _LOST = "sum(max_over_time(blnk_queues_stale_lease_tasks[2m]) + max_over_time(blnk_queues_head_task_lost[2m]))"
 _WITHOUT = "sum(max_over_time(blnk_ledger_transactions_without_task[2m]))"
-_GUARDS = 'sum(1 - blnk_catalog_trigger_active{trigger=~"(prevent|log)_.+"})'
-_CHAIN = "sum(1 - min_over_time(blnk_ledger_chain_head_consistent[2m]))"
+_TAMPERED = (
+    *("BlnkCatalogTriggerMissing", "BlnkLedgerChainHeadInconsistent", "BlnkLedgerTransactionsDeleted"),
+    *("BlnkTablesRowsDeleted", "BlnkTablesShrunk"),
+)
+_JUDGED = 'count(ALERTS{alertname="Watchdog",service="blnk"})'
+_ALIKE = "count(count by (alertname) ({}))".format
+
+
+def _firing(severity: str) -> str:
+    found = f'{_LOUD} and ALERTS{{alertstate="firing",severity="{severity}"}}'
+    return f"{_ALIKE(f'{found} and ({needs.OUR_ALERTS})')} or 0 * {_JUDGED}"
+
+
 _STATE = (
-    stat(
-        "Exporter",
-        "Whether Prometheus can read the exporter. While it cannot, all the others here are unknown.",
-        "min(up)",
-        states=UP,
-        nothing="NOT SCRAPED",
-        alarm=True,
-        board="host",
-    ),
-    stat(
-        "API",
-        "Whether Blnk's API servers answer that they are UP; some, or all of them.",
-        _SOME.format("blnk_server_up"),
-        states=PARTLY_UP,
-    ),
-    stat(
-        "Workers",
-        "Whether workers answer and their beats reach Redis; some, or all of them. Without Redis they answer, and cannot work.",
-        f"({_SOME.format('blnk_workers_up')}) * clamp_max(sum(blnk_workers_servers), 1)",
-        states={0: ("NONE", "red"), 1: ("PARTLY", "orange"), 2: ("UP", "green")},
-        board="queues",
-    ),
-    stat(
-        "PostgreSQL",
-        "Whether the servers answer; some, or all of them.",
-        _SOME.format("blnk_postgres_up"),
-        states=PARTLY_UP,
-        board="postgres",
-    ),
-    stat(
-        "Redis",
-        "Whether Redis answers, and has loaded its data.",
-        "min(blnk_redis_up) * (2 - (max(blnk_redis_loading) or 0 * min(blnk_redis_up)))",
-        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
-        board="redis",
-    ),
+    needs.exporter(board="host"),
+    needs.api(),
+    needs.workers(),
+    needs.postgres(first=False),
+    needs.redis(first=False),
     stat(
         "Oldest waits for",
         "How long the oldest transaction's task waits; 0: none waits. What customers feel.",
-        f"max({_WAITING.format('oldest_pending_age_seconds')}) or 0 * (sum({_WAITING.format('pending_tasks')}) == 0)",
+        _OLDEST,
         unit="s",
         limit="queues.oldest_pending",
         board="queues",
@@ -70,24 +49,26 @@ _STATE = (
         # Half of an answer is no 0.
         f"({_LOST} + {_WITHOUT}) or ({_LOST} > 0) or ({_WITHOUT} > 0)",
         limit="queues.lost",
+        runbooks=("BlnkLedgerTransactionsWithoutTask",),
         board="ledger",
     ),
     stat(
         "Books",
         "Balances and currencies that do not add up; the last check may be hours old.",
-        "sum(blnk_books_mismatched_balances) + sum(blnk_books_unbalanced_currencies)"
-        " or sum(blnk_books_mismatched_balances)",
+        BOOKS,
         limit="books.unbalanced",
         board="ledger",
     ),
     stat(
         "Tampering",
-        "Triggers that guard transactions and are off, a hash chain that is broken, rows that were deleted in the last"
-        " quarter of an hour.",
-        f"({_GUARDS} + ({_CHAIN} or 0 * {_GUARDS})"
-        ' + (sum(clamp_min(delta(blnk_ledger_journal_changes_total{action="DELETE"}[15m]), 0)) or 0 * ' + _GUARDS + "))"
-        f" or ({_CHAIN} > 0)",
-        limit="catalog.triggers",
+        "Alerts that fire on it: a trigger that guards transactions is off, the hash chain is broken, rows of what only grows"
+        " were deleted.",
+        _ALIKE(f'ALERTS{{alertname=~"{"|".join(_TAMPERED)}",alertstate="firing",instance="$instance"}}')
+        # Nobody would know where one of these could not be read, or where nobody judges it.
+        + " or 0 * (sum(blnk_catalog_trigger_active) + sum(blnk_ledger_unresolved_transactions) + sum(blnk_tables_size_bytes)"
+        f" + {_JUDGED})",
+        any_is="red",
+        runbooks=_TAMPERED,
         board="ledger",
     ),
     stat(
@@ -95,23 +76,27 @@ _STATE = (
         "Collectors and facts that could not be read, and exporters that are down: what they tell is unknown.",
         "count(blnk_exporter_collector_success == 0 or blnk_exporter_fact_missing == 1 or up == 0) or 0 * count(up)",
         any_is="orange",
+        runbooks=("BlnkExporterCollectorFailing", "BlnkExporterFactMissing"),
         board="host",
     ),
     stat(
         "Critical alerts",
-        "What has woken somebody, or should have: of the chosen Blnk. The list below has those of all.",
-        _FIRING.format("critical"),
+        "What has woken somebody, or should have: of the chosen Blnk, of all hosts and of all of Blnk's own processes. The"
+        " list below has those of every Blnk.",
+        _firing("critical"),
         any_is="red",
         nothing="no rules",
         alarm=True,
+        runbooks=("Watchdog",),
     ),
     stat(
         "Warnings",
-        "What waits for a working day: of the chosen Blnk.",
-        _FIRING.format("warning"),
+        "What waits for a working day, of the same, without what is critical already.",
+        _firing("warning"),
         any_is="orange",
         nothing="no rules",
         alarm=True,
+        runbooks=("Watchdog",),
     ),
 )
 _SERVERS = (
@@ -122,17 +107,20 @@ _SERVERS = (
         kind="state-timeline",
         states=UP,
         alerts=("BlnkServerDown", "BlnkServerInstanceDown"),
-        width=12,
     ),
     Panel(
         title="API answers in",
-        about="How long the /health of each API server takes. A server that is down may say so quickly.",
-        queries=(Query("blnk_server_response_seconds", "{{address}}"),),
+        about="How long the /health of each API server takes. One that is down may say so quickly. No line: no answer.",
+        queries=(
+            Query("blnk_server_response_seconds and on (job, instance, address) blnk_server_up == 1", "{{address}}"),
+            Query(
+                "blnk_server_response_seconds and on (job, instance, address) blnk_server_up == 0",
+                "{{address}} is down",
+            ),
+        ),
         unit="s",
         limit="server.response",
-        nothing="no answer",
         alerts=("BlnkServerSlow",),
-        width=12,
     ),
 )
 _FLOW = (
@@ -151,15 +139,14 @@ _FLOW = (
     ),
     Panel(
         title="Oldest waiting",
-        about="How long the oldest task of a transaction waits in Redis. No line: nothing waits.",
-        queries=(Query('max(blnk_queues_oldest_pending_age_seconds{queue!~"@{side_queues}"})', "task"),),
+        about="How long the oldest task of a transaction waits in Redis; 0: none waits.",
+        queries=(Query(_OLDEST, "task"),),
         unit="s",
         limit="queues.oldest_pending",
-        nothing="nothing waits, or unknown",
     ),
     Panel(
         title="Queue to apply",
-        about="From a transaction's creation to its outcome: half, 95 % and 99 % of them were quicker.",
+        about="From a transaction's creation to its outcome: half, 95 % and 99 % of them were quicker. No line: no outcome.",
         queries=tuple(
             Query(
                 f"histogram_quantile({share}, sum by (le) (rate(blnk_ledger_queue_to_apply_seconds_bucket{_RATE}))) >= 0",
@@ -169,7 +156,6 @@ _FLOW = (
         ),
         unit="s",
         limit="ledger.latency",
-        nothing="no outcome, or unknown",
     ),
 )
 _FILLING = (
@@ -181,11 +167,10 @@ _FILLING = (
     ),
     Panel(
         title="Redis memory",
-        about="Of maxmemory; past the higher limit Blnk refuses transactions.",
+        about="Of maxmemory; past the higher limit Blnk refuses transactions. No line: nothing limits it.",
         queries=(Query("redis:blnk_redis_memory_used:ratio", "used"),),
         unit="percentunit",
         limit="redis.memory",
-        nothing="no maxmemory, or unknown",
     ),
     Panel(
         title="PostgreSQL connections",
@@ -208,31 +193,24 @@ _FILLING = (
         unit="percentunit",
         limit="host.memory",
     ),
-    Panel(
-        title="CPU",
-        about="Busy, of all CPUs of a host; waiting for a disk is not.",
-        queries=(Query("host:blnk_cpu_busy:ratio_rate5m", "{{instance}}"),),
-        unit="percentunit",
-        limit="host.cpu",
-    ),
 )
 _ALERTS = Panel(
     title="Pending and firing, of every Blnk",
-    about="Each name leads to its runbook, each instance to its board.",
+    about="Each name leads to its runbook, an exporter's instance to its overview; hosts and Blnk's own processes have none."
+    " What is critical is not a warning, too.",
     queries=(
         Query(
-            "count by (instance, severity, alertname, alertstate)"
-            ' (ALERTS{service="blnk",severity=~"critical|warning",alertname!="Watchdog"})',
+            f"count by (instance, severity, alertname, alertstate) {_LOUD}",
             "how many",
         ),
     ),
     kind="table",
     labels=("severity", "alertstate", "alertname", "instance"),
     words={"severity": {"critical": "red", "warning": "orange"}, "alertstate": {"firing": "text", "pending": "blue"}},
-    sort="severity",
-    nothing="no alert, or no rules",
+    sort=("severity", "alertstate"),
+    nothing="none",
     width=24,
-    height=7,
+    height=9,
 )
 
 
@@ -248,8 +226,8 @@ OVERVIEW = Board(
         Row(title="Is it up?", panels=_sized(_STATE, 2, 3)),
         Row(title="What is firing?", panels=(_ALERTS,)),
         Row(title="Does money flow?", panels=_sized(_FLOW, 6, 6)),
-        Row(title="Is anything filling up?", panels=_sized(_FILLING, 4, 5)),
-        Row(title="Are customers served?", panels=_SERVERS),
+        Row(title="Is anything filling up?", panels=(*_sized(_FILLING[:1], 8, 5), *_sized(_FILLING[1:], 4, 5))),
+        Row(title="Are customers served?", panels=_sized(_SERVERS, 12, 5)),
         Row(title="Blnk's own metrics (0.14 and later, where Prometheus scrapes them)", panels=NATIVE, collapsed=True),
     ),
 )

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
-from ..board import PARTLY_UP, Board, Panel, Query, Row, States, stat
+from ..board import Board, Panel, Query, Row, States, stat
+from . import needs
 from .postgres_details import LOCKS, REPLICATION, STATEMENTS, TABLES, VACUUM
 
 _RATE = "[$__rate_interval]"
 _BLNK = '{role="blnk"}'
 _IDS = "min(blnk_postgres_transaction_id_headroom_ratio)"
 _MULTIXACT_IDS = "min(address:blnk_postgres_multixact_ids_left:ratio)"
+_ARCHIVER = "blnk_postgres_archiver_working"
+# One less where what fails has been failing for too long.
+_ARCHIVER_LATE = f"{_ARCHIVER} - (1 - {_ARCHIVER}) * (address:blnk_postgres_archive_age:seconds > bool @{{postgres.archive_age.critical}})"
 # Of a server that lets nobody in nothing is known; one whose role is not told is neither primary nor standby.
 _SERVER = "blnk_postgres_up + (1 + blnk_postgres_in_recovery or 0 * blnk_postgres_up)"
 _SERVERS: States = {
@@ -26,17 +30,13 @@ def _hits(by: str) -> str:
 
 
 _HEALTH = (
-    stat(
-        "PostgreSQL",
-        "Whether the servers answer; some, or all of them.",
-        "min(blnk_postgres_up) + max(blnk_postgres_up)",
-        states=PARTLY_UP,
-    ),
+    needs.postgres(board=""),
     stat(
         "Takes writes",
-        "Whether every exporter sees a primary among the servers that answer.",
+        "Whether a primary is among the servers that answer.",
         "min(max by (job, instance) (1 - blnk_postgres_in_recovery))",
         states={0: ("NO", "red"), 1: ("YES", "green")},
+        runbooks=("BlnkPostgresReadOnly",),
     ),
     stat(
         "Connections used",
@@ -48,10 +48,12 @@ _HEALTH = (
     stat(
         "Standby lag",
         "How late the latest standby applies what the primary writes.",
-        "max(blnk_postgres_standby_replay_lag_seconds or blnk_postgres_replica_lag_seconds)",
+        # -1 where every server is a primary, and nobody follows it.
+        "max(blnk_postgres_standby_replay_lag_seconds or blnk_postgres_replica_lag_seconds)"
+        " or (max(blnk_postgres_in_recovery) + sum(blnk_postgres_standbys) == 0) - 1",
         unit="s",
         limit="postgres.replication_lag",
-        nothing="none, or unknown",
+        states={-1: ("NO STANDBY", "blue")},
     ),
     stat(
         "Commits",
@@ -61,11 +63,11 @@ _HEALTH = (
     ),
     stat(
         "Cache hits",
-        "Share of the blocks that were in PostgreSQL's own cache; what is not may still be in that of the system.",
+        "Share of the blocks that were in PostgreSQL's own cache; what is not may still be in that of the system. Of no"
+        " block there is no share.",
         _hits(""),
         unit="percentunit",
         decimals=1,
-        nothing="no block read",
     ),
     stat(
         "Up for",
@@ -128,16 +130,19 @@ _PROBLEMS = (
     ),
     stat(
         "Archiving",
-        "Whether the last attempt to archive WAL went well. A command that hangs does not fail: see the age of the archive.",
-        'min(blnk_postgres_archiver_working and ignoring (mode) blnk_postgres_archive_mode{mode=~"on|always"} == 1)',
-        states={0: ("FAILING", "orange"), 1: ("OK", "green")},
-        nothing="off, or unknown",
+        "Whether the last attempt to archive WAL went well; red once the archive is so old that somebody is called. A command"
+        " that hangs does not fail: see the age of the archive.",
+        f'min(({_ARCHIVER_LATE} or {_ARCHIVER}) and ignoring (mode) blnk_postgres_archive_mode{{mode=~"on|always"}} == 1)'
+        ' or (min(blnk_postgres_archive_mode{mode="off"}) == 1) + 1',
+        states={-1: ("FAILING", "red"), 0: ("FAILING", "orange"), 1: ("OK", "green"), 2: ("OFF", "blue")},
+        runbooks=("BlnkPostgresArchivingFailing",),
     ),
     stat(
         "Slots at risk",
         "Replication slots whose WAL is about to be removed, or is.",
         'sum(blnk_postgres_slot_wal_status{status=~"unreserved|lost"}) or 0 * (sum(blnk_postgres_slots) == 0)',
         any_is="orange",
+        runbooks=("BlnkPostgresSlotLost",),
     ),
     stat(
         "Kept by slots",
@@ -205,10 +210,10 @@ _LOAD = (
 _STORAGE = (
     Panel(
         title="Share of cache hits",
-        about="Blocks that were in PostgreSQL's own cache. A fall that lasts: what is needed no longer fits, or a scan runs.",
+        about="Blocks that were in PostgreSQL's own cache. A fall that lasts: what is needed no longer fits, or a scan runs."
+        " No line: no block was read.",
         queries=(Query(_hits(" by (address)"), "{{address}}"),),
         unit="percentunit",
-        nothing="no block read, or unknown",
     ),
     Panel(
         title="WAL written",
@@ -226,11 +231,11 @@ _STORAGE = (
     ),
     Panel(
         title="Damaged pages",
-        about="When pages were read that do not match their checksum: the disk or the memory is broken.",
+        about="When pages were read that do not match their checksum: the disk or the memory is broken. No line: checksums"
+        " are off.",
         queries=(Query("clamp_max(blnk_postgres_checksum_failures_total, 1)", "{{address}}"),),
         kind="state-timeline",
         states={0: ("none found", "green"), 1: ("DAMAGED", "red")},
-        nothing="checksums are off, or unknown",
         alerts=("BlnkPostgresChecksumFailures",),
     ),
 )

@@ -89,9 +89,9 @@ VACUUM = (
     ),
     Panel(
         title="Who holds cleaning back",
-        about="How many transactions back, by what holds it. One that climbs is an open transaction, a standby or a slot.",
+        about="How many transactions back, by what holds it. One that climbs is an open transaction, a standby or a slot. No"
+        " line: nobody does.",
         queries=(Query("topk(10, max by (holder) (blnk_postgres_oldest_xmin_age_transactions))", "{{holder}}"),),
-        nothing="nobody, or unknown",
     ),
 )
 TABLES = (
@@ -129,7 +129,7 @@ TABLES = (
         title="Every table",
         about="The largest first. Rows and dead rows are the server's own estimates; an empty cell: never, or unknown.",
         queries=(
-            Query(f"sort_desc(max {_EACH} (blnk_tables_size_bytes))", "size", unit="bytes"),
+            Query(f"max {_EACH} (blnk_tables_size_bytes)", "size", unit="bytes"),
             Query(f"max {_EACH} (blnk_tables_index_size_bytes)", "indexes", unit="bytes"),
             Query(f"max {_EACH} (blnk_tables_live_rows)", "rows"),
             Query(f"max {_EACH} (blnk_tables_dead_rows)", "dead rows", limit="tables.dead_least"),
@@ -141,6 +141,7 @@ TABLES = (
         ),
         kind="table",
         labels=("address", "table"),
+        sort=("-size",),
         every="2m",
         width=24,
         height=10,
@@ -157,39 +158,36 @@ REPLICATION = (
         ),
         unit="s",
         limit="postgres.replication_lag",
-        nothing="no standby, or unknown",
         alerts=("BlnkPostgresReplicationLag",),
     ),
     Panel(
         title="WAL still to apply",
-        about="By standby; one that has stopped altogether shows here only.",
+        about="By standby; one that has stopped altogether shows here only. No line: there is none.",
         queries=(Query("topk(10, blnk_postgres_standby_replay_lag_bytes)", "{{standby}}"),),
         unit="bytes",
         limit="postgres.replication_behind",
-        nothing="no standby, or unknown",
         alerts=("BlnkPostgresReplicationBehind",),
     ),
     Panel(
         title="Standbys that stream",
-        about="A bar that ends is a standby that has gone.",
+        about="A bar that ends is a standby that has gone. No bar: there is none.",
         queries=(Query("blnk_postgres_standby_streaming", "{{standby}}"),),
         kind="state-timeline",
         states={0: ("DOES NOT STREAM", "orange"), 1: ("STREAMS", "green")},
-        nothing="no standby, or unknown",
         alerts=("BlnkPostgresStandbyGone",),
     ),
     Panel(
         title="WAL kept by slot",
-        about="What a slot keeps from being removed; without a reader it grows until the disk is full.",
+        about="What a slot keeps from being removed; without a reader it grows until the disk is full. No line: there is no"
+        " slot.",
         queries=(Query("topk(10, blnk_postgres_slot_retained_bytes)", "{{slot}}"),),
         unit="bytes",
         limit="postgres.slot_retained",
-        nothing="no slot, or unknown",
         alerts=("BlnkPostgresSlotRetainsWal",),
     ),
     Panel(
         title="State of the slots' WAL",
-        about="Kept: within max_wal_size; beyond it: still kept; going: removed by the next checkpoint; lost: whoever reads"
+        about="No bar: there is no slot. Kept: within max_wal_size; beyond it: still kept; going: removed by the next checkpoint; lost: whoever reads"
         " from the slot has to be built anew.",
         queries=(
             Query(
@@ -202,43 +200,39 @@ REPLICATION = (
         ),
         kind="state-timeline",
         states={0: ("kept", "green"), 1: ("kept beyond it", "blue"), 2: ("GOING", "orange"), 3: ("LOST", "orange")},
-        nothing="no slot, or unknown",
         alerts=("BlnkPostgresSlotLost",),
     ),
     Panel(
         title="Age of the archive",
-        about="Time since WAL was last archived, on a primary that archives: what came after it is lost with the disk."
+        about="Time since WAL was last archived, on a primary that archives, no line elsewhere: what came after it is lost with the disk."
         " The alert asks for a failure, too, or for much that was written: an idle server has nothing to archive.",
         queries=(Query("address:blnk_postgres_archive_age:seconds", "{{address}}"),),
         unit="s",
         limit="postgres.archive_age",
-        nothing="nothing is archived, or unknown",
         alerts=("BlnkPostgresArchivingFailing",),
     ),
 )
 STATEMENTS = (
     Panel(
         title="Mean time of Blnk's statements",
-        about="Of all within a quarter of an hour. No line: Blnk runs none.",
+        about="Of all within a quarter of an hour. No line: Blnk runs none, or the extension is not installed.",
         queries=(Query('statements:blnk_statements_seconds_per_call:ratio_increase15m{role="blnk"}', "{{address}}"),),
         unit="s",
         limit="statements.mean",
-        nothing="not installed, no statement, or unknown",
         alerts=("BlnkStatementsSlow",),
     ),
     Panel(
         title="Statements",
-        about="Per second, by whose they are.",
+        about="Per second, by whose they are. No line: the extension is not installed.",
         every="2m",
         queries=(Query(f"sum by (role) (rate(blnk_statements_calls_total{_RATE}))", "{{role}}"),),
         unit="ops",
-        nothing="not installed, or unknown",
     ),
     Panel(
         title="Statements at a time",
-        about="How many run at once, in the mean: the seconds that they take in a second.",
+        about="How many run at once, in the mean: the seconds that they take in a second. No line: the extension is not"
+        " installed.",
         every="2m",
         queries=(Query(f"sum by (role) (rate(blnk_statements_seconds_total{_RATE}))", "{{role}}"),),
-        nothing="not installed, or unknown",
     ),
 )

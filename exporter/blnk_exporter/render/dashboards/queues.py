@@ -1,11 +1,12 @@
 """Queues and workers: what waits, for how long, who works on it, what went wrong."""
 
 from ..board import Board, Panel, Query, Row, stat
-from .workers import WORKERS
+from . import needs
+from .queues_details import ASIDE, SKEW
+from .workers import UNTAKEN, WORKERS
 
 _RATE = "[$__rate_interval]"
 _Q = '{queue=~"$queue"}'
-_HASHED = '{queue=~"new:transaction_.+"}'
 _QUIET = '{queue=~"$queue",queue!~"@{noisy_queues}"}'
 _SIDE = '{queue=~"@{side_queues}"}'
 _GROWTH = " + ".join(
@@ -13,15 +14,13 @@ _GROWTH = " + ".join(
     for state in ("pending", "active", "scheduled", "retry", "archived")
 )
 _MAIN = '{queue=~"$queue",queue!~"@{side_queues}"}'
-_FAILING = '{queue=~"@{side_queues}",queue!~"@{noisy_queues}"}'
+# A worker that dies leaves its tasks among those at work.
+_TAKEN = f"blnk_queues_active_tasks{_Q} - blnk_queues_stale_lease_tasks{_Q}"
+_NONE_WAITS = f"0 * (sum(blnk_queues_pending_tasks{_Q}) == 0)"
+_LONGEST = f"topk(10, blnk_queues_pending_tasks{_Q} > 0)"
+_PACE = f"queue:blnk_queues_processed:rate15m{_Q}"
 _SUMMARY = (
-    stat(
-        "Redis",
-        "Whether Redis answers, and has loaded its data; without it all here is unknown.",
-        "min(blnk_redis_up) * (2 - (max(blnk_redis_loading) or 0 * min(blnk_redis_up)))",
-        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
-        board="redis",
-    ),
+    needs.redis(),
     stat(
         "Waiting",
         "Tasks that a worker could take now, in all queues chosen.",
@@ -34,7 +33,11 @@ _SUMMARY = (
         unit="s",
         limit="queues.oldest_pending",
     ),
-    stat("At work", "Tasks that a worker has taken.", f"sum(blnk_queues_active_tasks{_Q})"),
+    stat(
+        "At work",
+        "Tasks that a worker which beats has taken, less those that a dead one left.",
+        f"sum({_TAKEN}) * clamp_max(sum(blnk_workers_servers), 1)",
+    ),
     stat(
         "Retrying",
         "Tasks of transactions that failed and will be tried again, in the queue that has most of them.",
@@ -43,11 +46,11 @@ _SUMMARY = (
     ),
     stat(
         "Last given up",
-        "Since a task of a transaction was last archived, which nobody tries again; grey: none is kept.",
-        f"time() - max(blnk_queues_last_archived_timestamp_seconds{_MAIN})",
+        "Since a task of a transaction was last archived, which nobody tries again.",
+        f"time() - max(blnk_queues_last_archived_timestamp_seconds{_MAIN}) or (sum(blnk_queues_archived_tasks{_MAIN}) == 0) - 1",
         unit="s",
         limit="queues.last_archived",
-        nothing="none kept",
+        states={-1: ("NONE KEPT", "green")},
     ),
     stat(
         "Without consumer",
@@ -66,38 +69,41 @@ _SUMMARY = (
 )
 _EACH = Panel(
     title="Every queue",
-    about="One line for each, the longest waiting first; sort by a click on a column.",
+    about="One line for each, the longest waiting first; sort by a click on a column. Nobody takes: what waits or is due"
+    " without a consumer.",
     queries=(
-        Query(f"sum by (instance, queue) (blnk_queues_pending_tasks{_Q})", "waiting", limit="queues.depth"),
+        Query(f"sum by (queue) (blnk_queues_pending_tasks{_Q})", "waiting", limit="queues.depth"),
         Query(
-            f"max by (instance, queue) (blnk_queues_oldest_pending_age_seconds{_MAIN})",
+            f"max by (queue) (blnk_queues_oldest_pending_age_seconds{_MAIN})",
             "oldest",
             unit="s",
             limit="queues.oldest_pending",
         ),
         Query(
-            'max by (instance, queue) (blnk_queues_oldest_pending_age_seconds{queue=~"$queue",queue=~"@{side_queues}"})',
+            'max by (queue) (blnk_queues_oldest_pending_age_seconds{queue=~"$queue",queue=~"@{side_queues}"})',
             "oldest, side",
             unit="s",
         ),
-        Query(f"sum by (instance, queue) (blnk_queues_active_tasks{_Q})", "at work"),
-        Query(f"sum by (instance, queue) (rate(blnk_queues_processed_total{_Q}{_RATE}))", "worked on", unit="ops"),
-        Query(f"sum by (instance, queue) (blnk_queues_retry_tasks{_Q})", "retrying", limit="queues.retrying"),
-        Query(f"sum by (instance, queue) (blnk_queues_archived_tasks{_Q})", "given up"),
-        Query(f"sum by (instance, queue) (blnk_queues_scheduled_tasks{_Q})", "held"),
+        Query(f"sum by (queue) ({UNTAKEN})", "nobody takes", limit="workers.unserved_tasks"),
+        Query(f"sum by (queue) ({_TAKEN})", "at work"),
+        Query(f"sum by (queue) (rate(blnk_queues_processed_total{_Q}{_RATE}))", "worked on", unit="ops"),
+        Query(f"sum by (queue) (blnk_queues_retry_tasks{_MAIN})", "retrying", limit="queues.retrying"),
+        Query(f"sum by (queue) (blnk_queues_retry_tasks{_SIDE})", "retrying, side"),
+        Query(f"sum by (queue) (blnk_queues_archived_tasks{_Q})", "given up"),
+        Query(f"sum by (queue) (blnk_queues_scheduled_tasks{_Q})", "for later"),
         Query(
-            f"sum by (instance, queue) (blnk_queues_scheduled_overdue_tasks{_Q} + blnk_queues_retry_overdue_tasks{_Q})",
+            f"sum by (queue) (blnk_queues_scheduled_overdue_tasks{_Q} + blnk_queues_retry_overdue_tasks{_Q})",
             "overdue",
             limit="queues.overdue",
         ),
-        Query(f"sum by (instance, queue) (blnk_workers_queue_consumers{_Q})", "consumers", none_is="orange"),
-        Query(f"sum by (instance, queue) (blnk_queues_paused{_Q})", "paused", limit="queues.paused"),
+        Query(f"sum by (queue) (blnk_workers_queue_consumers{_Q})", "consumers", none_is="orange"),
+        Query(f"sum by (queue) (blnk_queues_paused{_Q})", "paused", limit="queues.paused"),
     ),
     kind="table",
-    labels=("instance", "queue"),
-    sort="-oldest",
+    labels=("queue",),
+    sort=("-oldest",),
     width=24,
-    height=12,
+    height=14,
 )
 _FLOW = (
     Panel(
@@ -109,11 +115,13 @@ _FLOW = (
     ),
     Panel(
         title="Oldest waiting by queue",
-        about="What customers feel. No line: nothing waits, or asynq did not note since when.",
-        queries=(Query(f"topk(10, blnk_queues_oldest_pending_age_seconds{_MAIN})", "{{queue}}"),),
+        about="What customers feel. No line: asynq did not note since when.",
+        queries=(
+            Query(f"topk(10, blnk_queues_oldest_pending_age_seconds{_MAIN})", "{{queue}}"),
+            Query(f"0 * (sum(blnk_queues_pending_tasks{_MAIN}) == 0)", "nothing waits"),
+        ),
         unit="s",
         limit="queues.oldest_pending",
-        nothing="nothing waits, or unknown",
         alerts=("BlnkQueuesWaiting",),
     ),
     Panel(
@@ -141,22 +149,28 @@ _FLOW = (
                 f" and on (job, instance, queue) blnk_queues_pending_tasks{_Q} > 0)",
                 "{{queue}}",
             ),
+            Query(_NONE_WAITS, "nothing waits"),
         ),
-        nothing="nothing waits, or unknown",
         unit="ops",
         alerts=("BlnkQueuesStalled",),
     ),
     Panel(
         title="Time to drain",
-        about="How long the waiting tasks take at the pace of the last quarter of an hour, if no more come. A queue that"
-        " nobody worked on has no line: it never drains.",
+        about="How long the waiting tasks take at the pace of the last quarter of an hour, if no more come. Never: nobody"
+        " worked on that queue. The ten longest; no line: nothing waits.",
         queries=(
+            Query(_LONGEST, "waiting"),
             Query(
-                f"topk(10, blnk_queues_pending_tasks{_Q} / (queue:blnk_queues_processed:rate15m{_Q} > 0))", "{{queue}}"
+                f"{_LONGEST} / ({_PACE} > 0) or 0 * ({_LONGEST} and {_PACE} == 0) - 1",
+                "drained in",
+                unit="s",
+                states={-1: ("never", "text")},
             ),
         ),
-        unit="s",
-        nothing="no work for 15 min, or unknown",
+        kind="table",
+        labels=("queue",),
+        sort=("-waiting",),
+        nothing="nothing is known to wait",
     ),
     Panel(
         title="Tasks by state",
@@ -189,11 +203,13 @@ _TROUBLE = (
     ),
     Panel(
         title="Attempts that fail",
-        about="Of those of a quarter of an hour, by queue. No line: no work.",
-        queries=(Query(f"topk(10, queue:blnk_queues_failed_per_processed:ratio_rate15m{_QUIET})", "{{queue}}"),),
+        about="Of those of a quarter of an hour, by queue.",
+        queries=(
+            Query(f"topk(10, queue:blnk_queues_failed_per_processed:ratio_rate15m{_QUIET})", "{{queue}}"),
+            Query(f"0 * (sum({_PACE}) == 0)", "no work"),
+        ),
         unit="percentunit",
         limit="queues.failing",
-        nothing="no work, or unknown",
         alerts=("BlnkQueuesFailing",),
     ),
     Panel(
@@ -205,7 +221,7 @@ _TROUBLE = (
     ),
     Panel(
         title="Since a transaction was given up",
-        about="Time since a task of a transaction was last archived: young is bad.",
+        about="Time since a task of a transaction was last archived: young is bad. No line: none is kept.",
         queries=(
             Query(
                 'time() - blnk_queues_last_archived_timestamp_seconds{queue=~"$queue",queue!~"@{side_queues}"}',
@@ -214,65 +230,16 @@ _TROUBLE = (
         ),
         unit="s",
         limit="queues.last_archived",
-        nothing="none is kept, or unknown",
         alerts=("BlnkQueuesTasksArchived",),
     ),
     Panel(
-        title="Registry",
-        about="Queues that asynq knows, and those of them beyond the limit of what is read. A fall: Redis lost them.",
+        title="Queues that asynq knows",
+        about="Those in its list, and those of them beyond the limit of what is read. A fall: Redis lost them.",
         queries=(
             Query("sum(blnk_queues_registered)", "registered"),
             Query("blnk_queues_unlisted", "unlisted"),
         ),
         alerts=("BlnkQueuesRegistryLost", "BlnkQueuesUnlisted"),
-    ),
-)
-_SKEW = (
-    Panel(
-        title="Waiting in the hashed queues",
-        about="Blnk spreads transactions by their source balance: one account with much traffic fills one queue.",
-        queries=(Query(f"blnk_queues_pending_tasks{_HASHED}", "{{queue}}"),),
-        stacked=True,
-        width=12,
-    ),
-    Panel(
-        title="Skew",
-        about="The longest of the hashed queues against their mean: 1 is even, as many as there are queues is all in one.",
-        queries=(
-            Query(
-                f"max by (instance) (blnk_queues_pending_tasks{_HASHED})"
-                f" / (avg by (instance) (blnk_queues_pending_tasks{_HASHED}) > 0)",
-                "{{instance}}",
-            ),
-        ),
-        decimals=1,
-        nothing="nothing waits, or unknown",
-        width=12,
-    ),
-)
-_ASIDE = (
-    Panel(
-        title="Waiting on the side",
-        about="Webhooks, the search index and the expiry of holds: no transaction waits for them.",
-        queries=(Query(f"blnk_queues_pending_tasks{_SIDE}", "{{queue}}"),),
-        nothing="no such queue, or unknown",
-    ),
-    Panel(
-        title="Failing on the side",
-        about="Tasks on the side that wait for their next attempt.",
-        queries=(Query(f"blnk_queues_retry_tasks{_FAILING}", "{{queue}}"),),
-        limit="queues.side_retrying",
-        nothing="no such queue, or unknown",
-        alerts=("BlnkQueuesSideWorkFailing",),
-    ),
-    Panel(
-        title="Since one was given up",
-        about="Time since a task on the side was last archived: young is bad.",
-        queries=(Query(f"time() - blnk_queues_last_archived_timestamp_seconds{_FAILING}", "{{queue}}"),),
-        unit="s",
-        limit="queues.side_last_archived",
-        nothing="none is kept, or unknown",
-        alerts=("BlnkQueuesSideTasksArchived",),
     ),
 )
 QUEUES = Board(
@@ -285,7 +252,7 @@ QUEUES = Board(
         Row(title="Flow", panels=_FLOW),
         Row(title="Workers", panels=WORKERS),
         Row(title="What goes wrong", panels=_TROUBLE),
-        Row(title="Hashed transaction queues", panels=_SKEW, collapsed=True),
-        Row(title="Webhooks, search and expiry (where they are used)", panels=_ASIDE, collapsed=True),
+        Row(title="Hashed transaction queues", panels=SKEW, collapsed=True),
+        Row(title="Webhooks, search and expiry (where they are used)", panels=ASIDE, collapsed=True),
     ),
 )

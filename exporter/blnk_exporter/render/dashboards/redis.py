@@ -1,6 +1,7 @@
 """Redis: is there room, would it keep the tasks, who is connected, what does it refuse."""
 
 from ..board import OK, Board, Panel, Query, Row, stat
+from . import needs
 from .redis_details import LOAD, REFUSALS, REPLICATION, WRONG
 
 _RATE = "[$__rate_interval]"
@@ -11,46 +12,46 @@ _AGE = "time() - blnk_redis_rdb_last_save_timestamp_seconds"
 _STATE = "blnk_redis_up * (2 - (blnk_redis_loading or 0 * blnk_redis_up))"
 _RUNS = "max by (instance, software, version, mode)"
 _SUMMARY = (
-    stat(
-        "Redis",
-        "Whether Redis answers. While it loads its data it answers, but takes no work.",
-        f"min({_STATE})",
-        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
-    ),
+    needs.redis(board=""),
     stat(
         "Memory used",
         "Of maxmemory; from the higher limit on Blnk refuses to queue transactions.",
-        "max(redis:blnk_redis_memory_used:ratio)",
+        "max(redis:blnk_redis_memory_used:ratio) or (max(blnk_redis_memory_limited) == 0) - 1",
         unit="percentunit",
         limit="redis.memory",
-        nothing="no limit, or unknown",
+        states={-1: ("NO LIMIT", "orange")},
+        runbooks=("BlnkRedisMemoryUnlimited",),
     ),
     stat(
-        "Tasks when full",
+        "When it is full",
         "What the eviction policy does with waiting tasks when memory is full: it keeps them and refuses writes, or it"
         " deletes them.",
         f"max({_DELETES})",
-        states={0: ("KEPT", "green"), 1: ("DELETED", "orange")},
+        states={0: ("KEEPS TASKS", "green"), 1: ("DELETES TASKS", "orange")},
+        runbooks=("BlnkRedisEvictionPolicyUnsafe",),
     ),
     stat(
-        "Evicting",
-        "Keys that Redis deletes just now for want of memory; queued transactions may be among them.",
-        f"sum(rate(blnk_redis_evicted_keys_total{_RATE}))",
-        unit="ops",
+        "Evicted, 10 min",
+        "Keys that Redis has deleted within ten minutes for want of memory; queued transactions may be among them.",
+        "sum(increase(blnk_redis_evicted_keys_total[10m]))",
+        decimals=0,
         any_is="red",
+        runbooks=("BlnkRedisEvicting",),
     ),
     stat(
-        "Writes refused",
-        "Commands per second that Redis refuses just now because of its own state, not because of the command.",
-        f"sum(rate({_REFUSED}{_RATE}))",
-        unit="ops",
+        "Refused, 5 min",
+        "Commands that Redis has refused within five minutes because of its own state, not because of the command.",
+        f"sum(increase({_REFUSED}[5m]))",
+        decimals=0,
         any_is="red",
+        runbooks=("BlnkRedisRefusesWrites",),
     ),
     stat(
         "Saves to disk",
         "Whether the last snapshot and, where it is on, the last write to the append-only file went well.",
         "min(blnk_redis_rdb_last_save_ok) * (min(blnk_redis_aof_last_write_ok) or min(blnk_redis_rdb_last_save_ok))",
         states=OK,
+        runbooks=("BlnkRedisPersistenceFailing",),
     ),
     stat(
         "Connections used",
@@ -107,7 +108,6 @@ _MEMORY = (
         queries=(Query("redis:blnk_redis_memory_used:ratio", "{{instance}}"),),
         unit="percentunit",
         limit="redis.memory",
-        nothing="no maxmemory, or unknown",
         alerts=("BlnkRedisMemoryHigh",),
     ),
     Panel(
@@ -169,14 +169,16 @@ _DISK = (
     ),
     Panel(
         title="A restart would lose",
-        about="So much time of writes that are in no snapshot, while the append-only file is off."
-        " No line: all is on disk.",
+        about="So much time of writes that are in no snapshot, while the append-only file is off; 0: all is on disk.",
         queries=(
-            Query(f"{_AGE} and blnk_redis_rdb_changes_since_save > 0 and blnk_redis_aof_enabled == 0", "{{instance}}"),
+            Query(
+                f"({_AGE} and blnk_redis_rdb_changes_since_save > 0 and blnk_redis_aof_enabled == 0)"
+                " or 0 * (blnk_redis_rdb_changes_since_save == 0 or blnk_redis_aof_enabled == 1)",
+                "{{instance}}",
+            ),
         ),
         unit="s",
         limit="redis.unsaved",
-        nothing="nothing, or unknown",
         alerts=("BlnkRedisNoPersistence",),
         width=6,
     ),
@@ -191,13 +193,13 @@ _DISK = (
     ),
     Panel(
         title="What saving costs",
-        about="How long the last snapshot took, and how long the fork for it stopped Redis and everybody who waits for it.",
+        about="How long the last snapshot took, and how long the fork for it stopped Redis and everybody who waits for it."
+        " No line: there was none since the start.",
         queries=(
             Query("max(blnk_redis_rdb_last_save_duration_seconds)", "snapshot"),
             Query("max(blnk_redis_last_fork_seconds)", "fork"),
         ),
         unit="s",
-        nothing="none since the start, or unknown",
         width=6,
     ),
 )

@@ -101,7 +101,6 @@ REPLICATION = (
         about="Longest time since an online replica reported; they do so every second. No line: there is none.",
         queries=(Query("blnk_redis_replication_lag_seconds", "{{instance}}"),),
         unit="s",
-        nothing="no replicas, or unknown",
         width=6,
     ),
     Panel(
@@ -109,16 +108,15 @@ REPLICATION = (
         about="What the slowest has not read; it would be lost if the primary died now. No line: there is none.",
         queries=(Query("blnk_redis_replication_lag_bytes", "{{instance}}"),),
         unit="bytes",
-        nothing="no replicas, or unknown",
         width=6,
     ),
     Panel(
         title="Link to the primary",
-        about="Where this Redis is itself a replica. A replica takes no writes: Blnk belongs to the primary.",
+        about="Where this Redis is itself a replica. A replica takes no writes: Blnk belongs to the primary. No line: it is a"
+        " primary.",
         queries=(Query("blnk_redis_primary_link_up", "{{instance}}"),),
         kind="state-timeline",
-        states=UP,
-        nothing="a primary, or unknown",
+        states={**UP, 0: ("DOWN", "blue")},
         width=6,
     ),
 )

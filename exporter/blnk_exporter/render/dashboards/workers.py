@@ -3,13 +3,17 @@
 from ..board import UP, Panel, Query
 
 _Q = '{queue=~"$queue"}'
+UNTAKEN = (
+    f"(blnk_queues_pending_tasks{_Q} + blnk_queues_scheduled_overdue_tasks{_Q} + blnk_queues_retry_overdue_tasks{_Q})"
+    f" and on (job, instance, queue) blnk_workers_queue_consumers{_Q} == 0"
+)
 WORKERS = (
     Panel(
-        title="Heartbeats",
-        about="Asynq servers that live and the processes that they are in; none: nobody works.",
+        title="Living workers",
+        about="Processes that beat in Redis, and the asynq servers in them, two or three each; none: nobody works.",
         queries=(
-            Query("sum(blnk_workers_servers)", "servers"),
             Query("sum(blnk_workers_processes)", "processes"),
+            Query("sum(blnk_workers_servers)", "servers"),
             Query("sum(blnk_workers_stopping_servers)", "about to stop"),
         ),
         alerts=("BlnkWorkersNone",),
@@ -45,21 +49,17 @@ WORKERS = (
     ),
     Panel(
         title="Tasks that nobody takes",
-        about="What waits or is due in queues that no live worker serves. No line: every queue is served.",
+        about="What waits or is due in queues that no live worker serves.",
         queries=(
-            Query(
-                f"(blnk_queues_pending_tasks{_Q} + blnk_queues_scheduled_overdue_tasks{_Q}"
-                f" + blnk_queues_retry_overdue_tasks{_Q}) and on (job, instance, queue) blnk_workers_queue_consumers{_Q} == 0",
-                "{{queue}}",
-            ),
+            Query(UNTAKEN, "{{queue}}"),
+            Query(f"0 * (min(blnk_workers_queue_consumers{_Q}) > 0)", "every queue is served"),
         ),
         limit="workers.unserved_tasks",
-        nothing="every queue is served, or unknown",
         alerts=("BlnkWorkersQueueUnserved",),
     ),
     Panel(
         title="Slots",
-        about="Tasks that the servers behind a queue can work on at a time, and those that they do.",
+        about="Tasks that the servers behind the queue with most of them can work on at a time, and most that a queue's do.",
         queries=(
             Query(f"max by (instance) (blnk_workers_queue_slots{_Q})", "slots {{instance}}"),
             Query(f"max by (instance) (blnk_workers_queue_busy_slots{_Q})", "busy {{instance}}"),
