@@ -94,8 +94,11 @@ def programs() -> Iterator[Mapping[tuple[signal.Signals, str], tuple[Program, Pa
             directory = account.shared_directory("blnk-test")
             started[sign, state] = start(state, temporary=directory), directory
     yield started
-    for program, directory in started.values():
+    for program, _ in started.values():
         end(program)
+    for _, directory in started.values():
+        # Those that no test has ended clean up after themselves, and two cannot remove the same.
+        assert gone([], directory)
         shutil.rmtree(directory)
 
 
