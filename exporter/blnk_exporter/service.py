@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 from . import __version__, collectors, figures, thresholds
 from .clients import open_clients
 from .clients.files import statvfs
-from .config import Loaded, Protection, Target
+from .config import Loaded, Protection, Reading, Target
 from .config.settings import Own, Settings
 from .errors import ConfigError, Fault
 from .metric import Metric, Sample
@@ -45,8 +45,6 @@ TARGETS = Metric(
 )
 METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY, TARGETS)
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
-
 
 @dataclass
 class _Generation:
@@ -55,18 +53,13 @@ class _Generation:
     loaded: Loaded
     scraper: Scraper
     stack: AsyncExitStack
-    watched: tuple[Path, ...]
-    signature: _Signature
+    reading: Reading
     limits: Mapping[str, Threshold]
     read_at: float
     present: frozenset[Path]
-    """Those of the watched files that were there when it was built."""
+    """Those of its files that were there when it was built."""
     users: set[object] = field(default_factory=set)
     unused: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def has_changed(self) -> bool:
-        """Whether a file of the configuration was written, replaced or removed since it was read."""
-        return _signature(self.watched) != self.signature
 
     @contextmanager
     def in_use(self) -> Iterator[Scraper]:
@@ -159,7 +152,7 @@ class Service:
 
     async def start(self) -> None:
         """Read the configuration and build everything; raises ConfigError. Connects to nothing."""
-        self._now = await self._build(*self._look())
+        self._now = await self._build(Reading.of(self._load))
 
     async def scrape(
         self, *, budget_seconds: float, collect: Iterable[str] = (), exclude: Iterable[str] = ()
@@ -177,7 +170,7 @@ class Service:
 
     async def refresh(self) -> None:
         """Read the configuration again if one of its files has changed."""
-        if self._generation.has_changed():
+        if self._generation.reading.has_changed:
             await self.reload(only_if_changed=True)
 
     async def take(self, load: Callable[[], Loaded]) -> bool:
@@ -193,15 +186,15 @@ class Service:
     async def _reload(self, *, only_if_changed: bool) -> bool:
         with bound_contextvars(**self._context):
             old = self._generation
-            if only_if_changed and not old.has_changed():
+            if only_if_changed and not old.reading.has_changed:
                 # Another scrape saw it first.
                 return self._reload_ok
-            watched, signature = self._look(old.loaded.files)
+            reading = Reading.of(self._load, old.loaded.files)
             try:
-                self._now = await self._build(watched, signature, needed=old.present)
+                self._now = await self._build(reading, needed=old.present)
             except ConfigError as error:
                 # Not read again before the next change of a file that matters now: one fault, one line.
-                old.watched, old.signature = watched, signature
+                old.reading = reading
                 self._reload_ok = False
                 self._log.error("configuration not reloaded", faults="; ".join(map(str, error.faults)))
                 return False
@@ -248,26 +241,16 @@ class Service:
         if self._now:
             await self._now.close()
 
-    def _look(self, files: Iterable[Path] = ()) -> tuple[tuple[Path, ...], _Signature]:
-        """The files that the configuration is read from now, and how they look before they are read for good."""
-        try:
-            found = self._load().files
-        except ConfigError as error:
-            found = error.files
-        watched = tuple(dict.fromkeys((*files, *found)))
-        return watched, _signature(watched)
-
     def _warn_of_restart(self, old: Own, new: Own) -> None:
         for setting in ("web.listen_address", "web.telemetry_path", "log"):
             look = operator.attrgetter(setting)
             if look(old) != look(new):
                 self._log.warning("a change that takes a restart", setting=setting)
 
-    async def _build(
-        self, watched: tuple[Path, ...], signature: _Signature, *, needed: frozenset[Path] = frozenset()
-    ) -> _Generation:
-        # Looked at first and read second: a file written in between has changed by the next scrape.
-        loaded = self._load()
+    async def _build(self, reading: Reading, *, needed: frozenset[Path] = frozenset()) -> _Generation:
+        loaded = reading.found
+        if isinstance(loaded, ConfigError):
+            raise loaded
         # A file that need not be there, and was, is not left out by accident: without it other logins may be used.
         if gone := [path for path in needed.intersection(loaded.files) if not path.exists()]:
             raise ConfigError(Fault(str(path), "was read and is gone; to go on without it, restart") for path in gone)
@@ -279,18 +262,4 @@ class Service:
         # Beside targets there is nothing to watch: this machine's own host is none of theirs.
         rooms = () if loaded.targets else collectors.bind(clients)
         scraper = Scraper(rooms, known=() if loaded.targets else collectors.NAMES, memory=self.memory)
-        present = frozenset(path for path, look in zip(watched, signature, strict=True) if look)
-        return _Generation(loaded, scraper, stack, watched, signature, limits, time.time(), present)
-
-
-def _signature(files: tuple[Path, ...]) -> _Signature:
-    """What tells that a file was written, replaced or removed since."""
-
-    def look(path: Path) -> tuple[int, int, int] | None:
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    return tuple(map(look, files))
+        return _Generation(loaded, scraper, stack, reading, limits, time.time(), reading.present)

@@ -299,4 +299,7 @@ def test_a_kubelet_without_credentials_asks_in_another_way(why: str, tmp_path: P
     made = template(tmp_path, f"webConfig: {{existingSecret: web, {why}}}")
     (container,) = made["Deployment", "ledger-blnk-exporter"]["spec"]["template"]["spec"]["containers"]
     assert container["livenessProbe"]["exec"]["command"] == ["blnk-exporter", "ping"]
-    assert "httpGet" not in container["readinessProbe"]
+    for probe in (container["livenessProbe"], container["readinessProbe"]):
+        assert "httpGet" not in probe
+        # Half a second of a CPU each.
+        assert (probe["periodSeconds"], probe["timeoutSeconds"]) == (30, 10)

@@ -14,6 +14,7 @@ Row 1 of the house: nothing here opens a socket; files are read by ``load`` alon
 from .loading import Loaded, load
 from .origin import EffectiveValue
 from .protection import Protection
+from .reading import Reading
 from .target import Target
 
-__all__ = ["EffectiveValue", "Loaded", "Protection", "Target", "load"]
+__all__ = ["EffectiveValue", "Loaded", "Protection", "Reading", "Target", "load"]
