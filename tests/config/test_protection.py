@@ -32,6 +32,7 @@ def protecting(tmp_path: Path, pki: Pki) -> Callable[..., Loaded]:
     (beside / "ca.crt").write_bytes(pki.ca.read_bytes())
     (beside / "garbage").write_bytes(b"\x80 no PEM")
     (beside / "token").write_text("t0ken\n")
+    (beside / "two").write_text("t0ken\nt1ken\n")
 
     def run(content: Any, **flags: Any) -> Loaded:
         text = content if isinstance(content, str) else yaml.safe_dump(content)
@@ -123,6 +124,13 @@ def test_what_is_asked_of_clients(protecting, asks, mode) -> None:
 
 
 FAULTS = [
+    # Taken as nothing, each would leave the door open.
+    ("basic_auth_users: {prometheus: }", "basic_auth_users.prometheus: is empty; say what it is, or leave it out"),
+    ("bearer_token_file:", "bearer_token_file: is empty; say what it is, or leave it out"),
+    ({"bearer_token_file": ""}, "bearer_token_file: web is no regular file"),
+    ({"bearer_token_file": "two"}, "bearer_token_file: web/two holds more than one word of ASCII"),
+    ("protect_health:", "protect_health: is empty; say what it is, or leave it out"),
+    ("tls_server_config: {cert_file: , key_file: a}", "tls_server_config.cert_file: is empty; say what it is, or leave"),
     ("tls_server_config: [a]", "tls_server_config: must hold keys and their values"),
     ({"tls_server_config": {"cert_file": "here.crt"}}, "tls_server_config.key_file: is missing"),
     (tls(cert_file="none.crt"), "tls_server_config.cert_file: web/none.crt does not exist"),

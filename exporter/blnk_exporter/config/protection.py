@@ -4,7 +4,7 @@ To its keys we add ``bearer_token_file`` and ``protect_health``. What OpenSSL or
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ssl import CERT_REQUIRED
 from typing import Annotated, Any, Literal
@@ -93,8 +93,11 @@ class _File(Model):
     http_server_config: _Http = _Http()
     basic_auth_users: dict[str, SecretStr] = Field(default_factory=dict)
     rate_limit: _Rate = _Rate()
-    bearer_token_file: str | None = None
+    bearer_token_file: str = ""
     protect_health: bool = False
+
+
+_SECTIONS = frozenset({"tls_server_config", "http_server_config", "headers", "basic_auth_users", "rate_limit"})
 
 
 def read(resolution: Resolution) -> Protection:
@@ -104,7 +107,12 @@ def read(resolution: Resolution) -> Protection:
         return Protection()
     file = WebFile(name, resolution)
     try:
-        given = _File.model_validate(_said(exporter_yml.parse(resolution.files.read(name))))
+        content = exporter_yml.parse(resolution.files.read(name))
+        if empty := [*_empty(content)]:
+            for key in empty:
+                file.fault(key, "is empty; say what it is, or leave it out")
+            return Protection()
+        given = _File.model_validate(_said(content))
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             _tell(problem, file)
@@ -114,7 +122,7 @@ def read(resolution: Resolution) -> Protection:
         return Protection()
     if given.http_server_config.http2:
         resolution.notes.append(f"{name}: http2 is not spoken; all clients get HTTP/1.1.")
-    token = file.secret("bearer_token_file", given.bearer_token_file) if given.bearer_token_file is not None else None
+    token = _token(given, file) if "bearer_token_file" in given.model_fields_set else None
     protection = Protection(
         tls=_tls(given.tls_server_config, file),
         allowed_names=frozenset(
@@ -136,10 +144,19 @@ def read(resolution: Resolution) -> Protection:
 
 
 def _said(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Without empty values, which say nothing: a commented-out section is no fault."""
+    """Without empty sections, of which all may be commented out."""
     return {
         key: _said(value) if isinstance(value, dict) else value for key, value in content.items() if value is not None
     }
+
+
+def _empty(content: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    """Keys without a value: a user without a hash, or no file for the token, would leave a door open that looks shut."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _empty(value, f"{at}{short(key)}.")
+        elif value is None and key not in _SECTIONS:
+            yield f"{at}{short(key)}"
 
 
 def _tell(problem: ErrorDetails, file: WebFile) -> None:
@@ -154,6 +171,14 @@ def _tls(given: Tls | None, file: WebFile) -> Context | None:
         return None
     file.show("TLS", f"{given.min_version} or newer, {given.client_auth_type}")
     return context(given, file)
+
+
+def _token(given: _File, file: WebFile) -> str | None:
+    token = file.secret("bearer_token_file", given.bearer_token_file)
+    if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
+        file.fault("bearer_token_file", f"{file.beside(given.bearer_token_file)} holds more than one word of ASCII")
+        return None
+    return token
 
 
 def _users(given: _File, file: WebFile) -> dict[str, str]:
