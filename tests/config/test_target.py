@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blnk_exporter import collectors
 from blnk_exporter.config import Loaded, load
+from blnk_exporter.config.target import TAKEN_LABELS
 from blnk_exporter.errors import ConfigError
+from blnk_exporter.render import catalogue, rules
+from blnk_exporter.render.fill import Site
 
 from .conftest import MINIMAL
 from .test_fuzz import VALUES, WORDS, outcome
@@ -109,6 +114,7 @@ def test_a_blnk_json_beside_us_is_nobodys(fleet: Callable[..., Loaded], tmp_path
     [
         ([], "exporter.yml targets: must hold names, and under each the settings of that deployment"),
         ({}, "exporter.yml targets: must hold names, and under each the settings of that deployment"),
+        (None, "exporter.yml targets: must hold names, and under each the settings of that deployment"),
         ({"a b": {}}, "exporter.yml targets: holds the name 'a b'; it may hold letters, digits and . _ -"),
         ({"a": ["x"]}, "exporter.yml targets.a: must hold keys and their values"),
         ({"a": {"postgres": {"usr": "x"}}}, "exporter.yml targets.a postgres.usr: is not a known key; the nearest is postgres.user"),
@@ -116,6 +122,8 @@ def test_a_blnk_json_beside_us_is_nobodys(fleet: Callable[..., Loaded], tmp_path
         ({"a": {"limits": {"connections": 9}}}, "exporter.yml targets.a limits.connections: belongs to the exporter, not to one of its targets"),
         ({"a": {"labels": ["x"]}}, "exporter.yml targets.a labels: must hold keys and their values"),
         ({"a": {"labels": {"__address__": "x"}}}, "exporter.yml targets.a labels: holds '__address__', which is no name of a label"),
+        ({"a": {"labels": {"queue": "x"}}}, "exporter.yml targets.a labels: holds 'queue', which our own series or alerts have"),
+        ({"a": {"labels": {"job": "x"}}}, "exporter.yml targets.a labels: holds 'job', which our own series or alerts have"),
         ({"a": {"labels": {"tier": 1}}}, "exporter.yml targets.a labels.tier: must be text; put it in quotes"),
         ({"a": {"environment_file": 3}}, "exporter.yml targets.a environment_file: must be the path of a file"),
         ({"a": {"targets": {}}}, "exporter.yml targets.a targets: is not a known key"),
@@ -129,10 +137,20 @@ def test_a_faulty_shape_is_a_fault_of_the_file(fleet: Callable[..., Loaded], con
     assert told.startswith(fault)
 
 
+def test_no_label_of_a_target_hides_one_of_ours() -> None:
+    """Prometheus would call ours exported_…, and no rule would find it."""
+    declared = (*catalogue.OWN, *(metric for collector, _ in collectors.ROOMS for metric in collector.metrics))
+    assert {label for metric in declared for label in metric.labels} <= TAKEN_LABELS
+    for template in rules.templates():
+        for rule in yaml.safe_load(rules.render(template, Site()))["groups"][0]["rules"]:
+            assert rule.get("labels", {}).keys() <= TAKEN_LABELS
+
+
 @pytest.mark.parametrize(
     ("content", "faults"),
     [
         ({"blnk": {"config": "a.json"}}, ["exporter.yml targets.a servers: is missing; it says where Blnk's servers are reached, or [] where none are to be watched", "exporter.yml targets.a workers: is missing; it says where Blnk's workers are reached, or [] where none are to be watched"]),
+        ({"blnk": {"config": "a.json"}, **SERVED, "servers": "blnk:5001"}, ["exporter.yml targets.a servers: entry 1 must begin with http:// or https://"]),
         ({"blnk": {"config": "none.json"}, **SERVED}, ["exporter.yml targets.a blnk.config: none.json does not exist"]),
         ({"environment_file": "none.env", **SERVED}, ["exporter.yml targets.a environment_file: none.env does not exist"]),
         ({"environment_file": "bad.env", **SERVED}, ["bad.env: line 2: must be NAME=value"]),

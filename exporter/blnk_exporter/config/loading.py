@@ -95,7 +95,7 @@ def _load_target(one: Target, directory: Path) -> Loaded:
     file = ours.own.blnk if "blnk.config" in ours.given else ours.own.blnk.model_copy(update={"config": None})
     resolution = Resolution(ours, blnk.read(file, ours.origin("blnk.config"), environ, files), files)
     for path in ("servers", "workers"):
-        if getattr(ours.own.collectors, path.replace("servers", "server")) and path not in ours.given:
+        if getattr(ours.own.collectors, path.replace("servers", "server")) and path not in one.given:
             resolution.faults.append(
                 Fault(
                     f"{one.place} {path}",

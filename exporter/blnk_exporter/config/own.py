@@ -70,7 +70,9 @@ def collect(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file
     """Read the three layers; a fault of one does not hide those of the others."""
     found = Layers()
     name, content = _content(config_file, environ, files, found.faults)
-    found.targets, found.place = content.pop("targets", None), f"{name} targets"
+    # With nothing under it, it is still no single Blnk.
+    found.targets = (content.pop("targets") or {}) if "targets" in content else None
+    found.place = f"{name} targets"
     found.given = (
         layer(
             ((key, value, origin.file(name, key)) for key, value in flatten(content, name, found.faults)), found.faults

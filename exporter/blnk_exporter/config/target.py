@@ -15,6 +15,19 @@ from .files import Files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
+# Prometheus would rename ours beside one of the same name, and no rule would find them; or the rules have it.
+TAKEN_LABELS = frozenset(
+    {
+        # The scrape's, and the rules'.
+        *("job", "instance", "le", "quantile"),
+        *("alertname", "component", "service", "severity"),
+        # The metrics'.
+        *("action", "address", "class", "collector", "currency", "database", "error"),
+        *("fact", "holder", "level", "method", "metric", "minutes", "mode", "path", "policy"),
+        *("privilege", "python", "queue", "reason", "release", "role", "setting", "slot"),
+        *("software", "standby", "state", "status", "table", "trigger", "version"),
+    }
+)
 _OURS = frozenset({"labels", "environment_file"})
 # Where a Blnk is: what held for all would make all of them one and the same.
 _PLACES = ("blnk.config", "servers", "workers", "postgres.dsn", "postgres.replicas", "redis.dsn")
@@ -61,7 +74,7 @@ class Target:
 
 
 def read(base: own.Layers, load: Callable[[Target], Any], faults: list[Fault]) -> dict[str, Target]:
-    """The targets of exporter.yml by name, in its order; empty without such a key, None after a fault."""
+    """The targets of exporter.yml by name, in its order; empty without such a key, or after a fault."""
     if base.targets is None:
         return {}
     if not isinstance(base.targets, dict) or not base.targets:
@@ -110,6 +123,8 @@ def _labels(labels: Any, place: str, faults: list[Fault]) -> Iterator[tuple[str,
     for key, value in (labels or {}).items():
         if not _LABEL.fullmatch(key):
             faults.append(Fault(f"{place} labels", f"holds {short(key)!r}, which is no name of a label"))
+        elif key in TAKEN_LABELS:
+            faults.append(Fault(f"{place} labels", f"holds {key!r}, which our own series or alerts have"))
         elif not isinstance(value, str):
             faults.append(Fault(f"{place} labels.{key}", "must be text; put it in quotes"))
         else:
