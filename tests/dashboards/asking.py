@@ -47,6 +47,12 @@ def asked() -> Iterator[Asked]:
                     yield Asked(board.name, inner["title"], target["expr"], alerts[inner["title"]])
 
 
+def marks() -> dict[str, str]:
+    """What is asked for annotations, the same on every board, by name."""
+    dashboard = json.loads(grafana.render(Site())[f"{BOARDS[0].uid}.json"])
+    return {annotation["name"]: annotation["expr"] for annotation in dashboard["annotations"]["list"]}
+
+
 def chosen(expr: str, window: str, **variables: str) -> str:
     """The query as it is sent: what is not chosen is everything, but for the one instance."""
     expr = expr.replace("$__rate_interval", window).replace("$__interval_ms", "60000")

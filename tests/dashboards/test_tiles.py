@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .asking import asked, chosen
+from .asking import asked, chosen, marks
 
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
 # An address that is a class of characters to a regular expression.
@@ -114,6 +114,23 @@ CASES: list[tuple[str, str, Mapping[str, float], float | None]] = [
 ]
 
 
+NOW = 8 * 3600
+# Asked at steps of a minute, what began within the last three minutes is marked.
+STARTED, RESTARTED = "blnk_postgres_start_timestamp_seconds", "blnk_workers_newest_start_timestamp_seconds"
+MARKS: list[tuple[str, Mapping[str, float], float | None]] = [
+    ("PostgreSQL started", {f"{STARTED}{PRIMARY}": NOW - 170}, 170),
+    ("PostgreSQL started", {f"{STARTED}{PRIMARY}": NOW - 190}, UNKNOWN),
+    ("Redis started", {"blnk_redis_uptime_seconds": 170}, 170),
+    ("Redis started", {"blnk_redis_uptime_seconds": 190}, UNKNOWN),
+    ("A worker started", {RESTARTED: NOW - 170}, 170),
+    ("A worker started", {RESTARTED: NOW - 190}, UNKNOWN),
+    ("Critical alerts", _alert("BlnkRedisDown", "critical", "redis"), 1),
+    ("Critical alerts", _alert("BlnkHostReadOnly", "critical", "host", "db:9100"), 1),
+    ("Critical alerts", _alert("BlnkRedisDown", "critical", "redis", "other:10501"), UNKNOWN),
+    ("Critical alerts", _alert("BlnkRedisSlow", "warning", "redis"), UNKNOWN),
+]
+
+
 def _series(name: str) -> str:
     own = f'job="blnk-exporter",instance="{INSTANCE}"'
     if name.startswith(("ALERTS", "host:")):
@@ -123,25 +140,36 @@ def _series(name: str) -> str:
 
 def _tile(board: str, title: str) -> str:
     (expr,) = (one.expr for one in asked() if (one.board, one.panel) == (board, title))
-    return chosen(expr, "15m", instance=INSTANCE, job="blnk-exporter")
+    return expr
 
 
-def _story(board: str, title: str, told: Mapping[str, float], said: float | None) -> dict[str, object]:
+def _story(what: str, expr: str, told: Mapping[str, float], said: float | None) -> dict[str, object]:
     # Without its labels, which are not what is asked for.
+    asked_for = chosen(expr, "15m", instance=INSTANCE, job="blnk-exporter")
     sample = [] if said is UNKNOWN else [{"labels": "{}", "value": said}]
     return {
-        "name": f"{board}, {title}: {told}",
+        "name": f"{what}: {told}",
         "interval": "1m",
         "input_series": [{"series": _series(name), "values": f"{float(value)}x480"} for name, value in told.items()],
-        "promql_expr_test": [{"expr": f"max({_tile(board, title)})", "eval_time": "8h", "exp_samples": sample}],
+        "promql_expr_test": [{"expr": f"max({asked_for})", "eval_time": f"{NOW}s", "exp_samples": sample}],
     }
 
 
-def test_what_tiles_say(tmp_path: Path) -> None:
-    """Their colours follow from it."""
-    content = {"evaluation_interval": "1m", "tests": [_story(*case) for case in CASES]}
-    (tmp_path / "story.yml").write_text(yaml.safe_dump(content))
+def _check(stories: list[dict[str, object]], tmp_path: Path) -> None:
+    (tmp_path / "story.yml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": stories}))
     done = subprocess.run(
         ["promtool", "test", "rules", str(tmp_path / "story.yml")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_tiles_say(tmp_path: Path) -> None:
+    """Their colours follow from it."""
+    _check([_story(f"{board}, {title}", _tile(board, title), *case) for board, title, *case in CASES], tmp_path)
+
+
+def test_what_is_marked(tmp_path: Path) -> None:
+    """Starts, and alerts that call somebody; each of them."""
+    expressions = marks()
+    assert expressions.keys() == {name for name, *_ in MARKS}
+    _check([_story(name, expressions[name], *case) for name, *case in MARKS], tmp_path)
