@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 secrets=${SECRETS:-$here/secrets}
 umask 077
 mkdir -p "$secrets"
+chmod 700 "$secrets"
 cd "$secrets"
 
 keep() { # keep NAME: standard input becomes that file, unless it is there
@@ -18,6 +19,10 @@ keep() { # keep NAME: standard input becomes that file, unless it is there
     fi
 }
 
+# blnk_secret_key is the master key of Blnk's API. What was tokenized under blnk_tokenization_secret is lost without it.
+for name in blnk_secret_key blnk_tokenization_secret; do
+    openssl rand -hex 16 | keep $name
+done
 for name in postgres_password blnk_postgres_password redis_password exporter_postgres_password exporter_redis_password \
     blnk_metrics_token grafana_admin_password; do
     openssl rand -hex 24 | keep $name
@@ -34,8 +39,8 @@ printf '{
   "server": {"secret_key": "%s", "metrics_bearer_token": "%s"},
   "tokenization_secret": "%s"
 }
-' "$(cat blnk_postgres_password)" "$(cat redis_password)" "$(openssl rand -hex 16)" "$(cat blnk_metrics_token)" \
-    "$(openssl rand -hex 16)" | keep blnk.json
+' "$(cat blnk_postgres_password)" "$(cat redis_password)" "$(cat blnk_secret_key)" "$(cat blnk_metrics_token)" \
+    "$(cat blnk_tokenization_secret)" | keep blnk.json
 
 sha256() { printf %s "$1" | openssl dgst -sha256 -r | cut -d ' ' -f 1; }
 {

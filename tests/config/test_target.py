@@ -101,6 +101,29 @@ def test_the_host_is_not_the_targets(fleet: Callable[..., Loaded]) -> None:
     assert fleet(hosts | {"targets": {"a": a}}).targets["a"].read().settings.own.collectors.host
 
 
+def test_notes_of_all_targets_are_told(fleet: Callable[..., Loaded], tmp_path: Path) -> None:
+    """One that holds for several is one line; and a value says which file it came from."""
+    (tmp_path / "a.env").write_text("BLNK_DATABASE_MAX_OPN_CONNS=7\nBLNK_PROJECT_NAME=a\n")
+    known = {"blnk": {"config": "a.json", "version": "0.15.2"}, **SERVED}
+    loaded = fleet(
+        {
+            "targets": {
+                "a": {**known, "environment_file": "a.env"},
+                "b": known,
+                "c": {"blnk": {"config": "a.json"}, **SERVED},
+            }
+        }
+    )
+    told = loaded.checked().notes
+    assert any(note.startswith("target a: BLNK_DATABASE_MAX_OPN_CONNS: Blnk does not know") for note in told)
+    assert any(note.startswith("target c: The defaults of Blnk 0.15.2 are assumed") for note in told)
+    (name,) = (value for value in loaded.target("a").values if value.path == "Blnk project_name")
+    assert name.origin == "a.env"
+    unsaid = {"blnk": {"config": "a.json"}, **SERVED}
+    (note, *_) = fleet({"targets": dict.fromkeys("abc", unsaid)}).checked().notes
+    assert note.startswith("target a and 2 more: ")
+
+
 def test_a_blnk_json_beside_us_is_nobodys(fleet: Callable[..., Loaded], tmp_path: Path) -> None:
     """A target that does not say where its Blnk is must not be given another's."""
     (tmp_path / "blnk.json").write_text(json.dumps(MINIMAL | BLNK))
@@ -127,6 +150,9 @@ def test_a_blnk_json_beside_us_is_nobodys(fleet: Callable[..., Loaded], tmp_path
         ({"a": {"labels": {"tier": 1}}}, "exporter.yml targets.a labels.tier: must be text; put it in quotes"),
         ({"a": {"environment_file": 3}}, "exporter.yml targets.a environment_file: must be the path of a file"),
         ({"a": {"targets": {}}}, "exporter.yml targets.a targets: is not a known key"),
+        ({"a": {"enviroment_file": "x"}}, "exporter.yml targets.a enviroment_file: is not a known key; the nearest is environment_file"),
+        ({"a": {"labels": {"tier": ["x"]}}}, "exporter.yml targets.a labels.tier: must be text"),
+        ({"a": {"labels": {"tier": ""}}}, "exporter.yml targets.a labels.tier: is empty, which to Prometheus is no label"),
     ],
 )  # fmt: skip
 def test_a_faulty_shape_is_a_fault_of_the_file(fleet: Callable[..., Loaded], content: Any, fault: str) -> None:
@@ -154,6 +180,8 @@ def test_no_label_of_a_target_hides_one_of_ours() -> None:
         ({"blnk": {"config": "none.json"}, **SERVED}, ["exporter.yml targets.a blnk.config: none.json does not exist"]),
         ({"environment_file": "none.env", **SERVED}, ["exporter.yml targets.a environment_file: none.env does not exist"]),
         ({"environment_file": "bad.env", **SERVED}, ["bad.env: line 2: must be NAME=value"]),
+        ({"environment_file": "ours.env", **SERVED}, ["ours.env BLNK_EXPORTER_POSTGRES_USER: is the exporter's own; say it in exporter.yml targets.a"]),
+        ({"environment_file": "wrong.env", **SERVED}, ["wrong.env BLNK_SERVER_SSL: must be true or false"]),
         ({"limits": {"queues": 0}, **SERVED}, ["exporter.yml targets.a limits.queues: must be at least 1"]),
         ({"postgres": {"password_file": "none"}, **SERVED}, ["exporter.yml targets.a postgres.password_file: none does not exist"]),
     ],
@@ -161,6 +189,11 @@ def test_no_label_of_a_target_hides_one_of_ours() -> None:
 def test_a_faulty_target_is_its_own(fleet: Callable[..., Loaded], tmp_path: Path, content: Any, faults: list[str]) -> None:  # fmt: skip
     """The others are watched; check-config tells of all."""
     (tmp_path / "bad.env").write_text("A=1\nthis is s3cret\n")
+    dns = "".join(
+        f"BLNK_{name}_DNS={BLNK[key]['dns']}\n" for name, key in (("DATA_SOURCE", "data_source"), ("REDIS", "redis"))
+    )
+    (tmp_path / "ours.env").write_text(f"{dns}BLNK_EXPORTER_POSTGRES_USER=x\n")
+    (tmp_path / "wrong.env").write_text(f"{dns}BLNK_SERVER_SSL=x\n")
     loaded = fleet({"targets": {"a": content, "b": {"blnk": {"config": "a.json"}, **SERVED}}})
     assert loaded.targets["b"].read().settings.servers
     with pytest.raises(ConfigError) as caught:

@@ -168,11 +168,19 @@ def test_data_outlive_their_containers() -> None:
 def test_secrets_are_made_once(secrets: Path) -> None:
     """All that are named; a second run changes none, and a lost one is made anew."""
     named = {Path(entry["file"]).name for entry in STACK["secrets"].values()}
-    assert {path.name for path in secrets.iterdir()} == named
+    # The two of Blnk's own go into its blnk.json.
+    assert {path.name for path in secrets.iterdir()} == named | {"blnk_secret_key", "blnk_tokenization_secret"}
     assert secrets.stat().st_mode & 0o777 == 0o700
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
     assert run_secrets(secrets) == ""
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    # What others may read by accident is closed again, and what is made anew is made of the same.
+    secrets.chmod(0o755)
+    for name in ("blnk.json", "redis_users"):
+        (secrets / name).unlink()
+    assert run_secrets(secrets).count("made ") == 2
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    assert secrets.stat().st_mode & 0o777 == 0o700
     values = [content for name, content in before.items() if name.endswith("_password")]
     assert len(set(values)) == len([value for value in values if b"replace-me" not in value]) + 1
 

@@ -17,6 +17,7 @@ import yaml
 
 import blnk_exporter
 from blnk_exporter import config
+from blnk_exporter.config import own
 from blnk_exporter.render import rules
 from blnk_exporter.render.fill import Site
 
@@ -102,6 +103,12 @@ def faults(values: str) -> Iterator[str]:
         yield ".".join(map(str, error.absolute_path))
 
 
+def test_the_first_keys_of_exporter_yml_are_known() -> None:
+    """A slip is refused by Helm, and not by a pod that does not start."""
+    known = SCHEMA["properties"]["config"]["propertyNames"]["enum"]
+    assert set(known) == {"targets", *(key.partition(".")[0] for key in own.KEYS)}
+
+
 TAKEN = {"nothing": "{}", "the example": (MANIFESTS / "values.yml").read_text(), "everything": ALL}
 REFUSED = {
     "a password": ("config: {postgres: {password: x}}", "config.postgres.password"),
@@ -121,6 +128,7 @@ REFUSED = {
     ),
     "an unknown key": ("replica: 2", ""),
     "an unknown key below": ("image: {tags: x}", "image"),
+    "an unknown key of exporter.yml": ("config: {servrs: []}", "config"),
     "no number of pods": ("replicas: -1", "replicas"),
     "no release": ("image: {tag: latest}", "image.tag"),
     "no digest": ("image: {digest: 'sha256:0'}", "image.digest"),

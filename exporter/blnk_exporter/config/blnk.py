@@ -32,11 +32,12 @@ _DAY_SECONDS = 86_400
 class Reading:
     """What Blnk's configuration says; ``blnk`` is None when there is none.
 
-    ``given`` holds what the operator set, by path, ``broken`` the paths whose value has a fault already: the whole
+    ``source`` is the file that the variables came from, or empty for those of this process. ``given`` holds what the operator set, by path, ``broken`` the paths whose value has a fault already: the whole
     file is the empty path.
     """
 
     version: Version
+    source: str = ""
     blnk: Blnk | None = None
     given: dict[str, Entry] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -47,12 +48,12 @@ class Reading:
     def origin(self, path: str) -> Origin:
         """Tell where the value of a path came from."""
         entry = self.given.get(path)
-        return entry.origin if entry else origin.default_of_blnk(shown(self.version), path)
+        return entry.origin if entry else origin.default_of_blnk(shown(_known(self.version)), path)
 
 
-def read(own: BlnkFile, place: Origin, environ: Mapping[str, str], files: Files) -> Reading:
-    """Read blnk.json and BLNK_*; ``place`` is where the file's own name was given."""
-    reading = Reading(_version(own.version))
+def read(own: BlnkFile, place: Origin, environ: Mapping[str, str], files: Files, *, source: str = "") -> Reading:
+    """Read blnk.json and BLNK_*; ``place`` is where the file's own name was given, ``source`` as in Reading."""
+    reading = Reading(_version(own.version), source)
     if not own.enabled:
         return reading
     present = own.config is not None and files.exists(own.config)
@@ -110,24 +111,28 @@ def _read_environment(environ: Mapping[str, str], files: Files, reading: Reading
     reading.notes += [_unknown(name) for name in sorted(environ) if _is_unknown(name)]
 
 
+def _known(version: Version) -> Version:
+    return min(max(version, OLDEST), NEWEST)
+
+
 def _read_variable(key: Field, name: str, text: str, reading: Reading) -> None:
     try:
         value = _PARSE[key.kind](text)
     except ValueError as error:
-        reading.faults.append(Fault(name, str(error)))
+        reading.faults.append(Fault(origin.environment(name, reading.source).where, str(error)))
         value = key.zero
         reading.broken.add(key.path)
-    reading.given[key.path] = Entry(value, origin.environment(name))
+    reading.given[key.path] = Entry(value, origin.environment(name, reading.source))
 
 
 def _read_secret(key: Field, name: str, file: str, *, files: Files, reading: Reading) -> None:
     try:
         value = files.secret(file)
     except ValueError as error:
-        reading.faults.append(Fault(name, f"{file} {error}"))
+        reading.faults.append(Fault(origin.environment(name, reading.source).where, f"{file} {error}"))
         reading.broken.add(key.path)
         value = ""
-    reading.given[key.path] = Entry(value, origin.secret_file(file, origin.environment(name)))
+    reading.given[key.path] = Entry(value, origin.secret_file(file, origin.environment(name, reading.source)))
 
 
 def _headers(text: str) -> str:
@@ -137,14 +142,9 @@ def _headers(text: str) -> str:
     return "set" if text.strip() else ""
 
 
-def _text(text: str) -> str:
-    origin.check_text(text)
-    return text
-
-
 _PARSE: dict[str, Callable[[str], Any]] = {
-    "text": _text,
-    "secret": _text,
+    "text": origin.check_text,
+    "secret": origin.check_text,
     "bool": parse_bool,
     "int": parse_int,
     "float": parse_float,
@@ -201,8 +201,7 @@ def _check(settled: dict[str, Any], reading: Reading) -> None:
 def _explain(settled: dict[str, Any], reading: Reading) -> None:
     """Note what Blnk makes of a value where its author will not expect it."""
     notes = reading.notes
-    if reading.version < OLDEST or reading.version > NEWEST:
-        nearest = OLDEST if reading.version < OLDEST else NEWEST
+    if (nearest := _known(reading.version)) != reading.version:
         notes.append(f"Blnk {shown(reading.version)} is not known here; it is read like {shown(nearest)}.")
     if settled["server.ssl"]:
         notes.append("server.ssl has had no effect since Blnk 0.13.0: the server speaks plain HTTP.")

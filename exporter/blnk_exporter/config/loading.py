@@ -1,7 +1,7 @@
 """From flags, variables and files to what the rest of the program needs; every fault at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,22 @@ class Loaded:
         raise ConfigError([Fault(f"--target {short(name)}", f"is none; {known}")])
 
     def checked(self) -> "Loaded":
-        """The same, after a look at every target; raises ConfigError with the faults of all of them."""
-        faults = []
+        """The same with the notes on every target; raises ConfigError with the faults of all of them."""
+        faults: list[Fault] = []
+        notes: dict[str, list[str]] = {}
         for name, one in self.targets.items():
             try:
-                one.read()
+                for note in one.read().notes:
+                    notes.setdefault(note, []).append(name)
             except ConfigError as error:
                 faults += [Fault(f"target {name}: {fault.where}", fault.what) for fault in error.faults]
         if faults:
             raise ConfigError(faults)
-        return self
+        # One that holds for hundreds is one line.
+        told = (
+            f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {note}" for note, names in notes.items()
+        )
+        return replace(self, notes=(*self.notes, *(f"target {text}" for text in told)))
 
 
 def load(
@@ -93,7 +99,8 @@ def _load_target(one: Target, directory: Path) -> Loaded:
     ours = own.read(_ELSEWHERE | one.given, files)
     environ = one.environ(files, ours.faults)
     file = ours.own.blnk if "blnk.config" in ours.given else ours.own.blnk.model_copy(update={"config": None})
-    resolution = Resolution(ours, blnk.read(file, ours.origin("blnk.config"), environ, files), files)
+    blnks = blnk.read(file, ours.origin("blnk.config"), environ, files, source=one.environment_file or "")
+    resolution = Resolution(ours, blnks, files)
     for path in ("servers", "workers"):
         if getattr(ours.own.collectors, path.replace("servers", "server")) and path not in one.given:
             resolution.faults.append(

@@ -36,13 +36,14 @@ class EffectiveValue:
     origin: str
 
 
-def check_text(text: str) -> None:
-    """Refuse what no protocol of ours can carry; raises ValueError without the text, which may be a secret."""
+def check_text(text: str) -> str:
+    """The text itself; refuse what no protocol of ours can carry; raises ValueError without the text, which may be a secret."""
     # Bytes of a variable that are not UTF-8 come as lone surrogates; YAML and JSON can spell them out.
     if SURROGATE.search(text):
         raise ValueError("is not UTF-8 text")
     if "\0" in text:
         raise ValueError("holds a NUL character")
+    return text
 
 
 def printable(text: str) -> str:
@@ -65,9 +66,9 @@ def file(name: str, path: str) -> Origin:
     return Origin(name, f"{name} {path}")
 
 
-def environment(name: str) -> Origin:
-    """Name a variable."""
-    return Origin(f"environment {name}", name)
+def environment(name: str, source: str = "") -> Origin:
+    """Name a variable, of this process or of the file that ``source`` names."""
+    return file(source, name) if source else Origin(f"environment {name}", name)
 
 
 def flag(path: str, value: object) -> Origin:

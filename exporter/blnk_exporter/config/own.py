@@ -1,7 +1,7 @@
 """The exporter's own settings: exporter.yml, then BLNK_EXPORTER_* over it, then flags over both."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,8 @@ def collect(*, flags: Mapping[str, Any], environ: Mapping[str, str], config_file
     found.place = f"{name} targets"
     found.given = (
         layer(
-            ((key, value, origin.file(name, key)) for key, value in flatten(content, name, found.faults)), found.faults
+            ((key, value, origin.file(name, key)) for key, value in flatten(content, name, found.faults, ["targets"])),
+            found.faults,
         )
         | layer(_environment_keys(environ, found.faults), found.faults)
         | layer(_flag_keys(flags, found.faults), found.faults)
@@ -142,8 +143,13 @@ def _content(
         return name, {}
 
 
-def flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys; an empty value says nothing, so that a commented-out section is no fault."""
+def flatten(
+    content: Mapping[str, Any], name: str, faults: list[Fault], others: Iterable[str] = ()
+) -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys; an empty value says nothing, so that a commented-out section is no fault.
+
+    ``others`` are keys that may stand there, too, and were taken out.
+    """
     for section, value in content.items():
         if section not in SECTIONS:
             pairs = {section: value}
@@ -154,7 +160,7 @@ def flatten(content: Mapping[str, Any], name: str, faults: list[Fault]) -> Itera
             continue
         for key, inner in pairs.items():
             if key not in KEYS:
-                faults.append(Fault(f"{name} {short(key)}", f"is not a known key{_nearest(key, KEYS)}"))
+                faults.append(Fault(f"{name} {short(key)}", f"is not a known key{_nearest(key, (*KEYS, *others))}"))
             elif inner is not None:
                 yield key, inner
 
@@ -179,7 +185,7 @@ def _flag_keys(flags: Mapping[str, Any], faults: list[Fault]) -> _Keys:
             yield key, value, origin.flag(key, value)
 
 
-def _nearest(name: str, known: Mapping[str, str]) -> str:
+def _nearest(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; the nearest is {near[0]}" if near else ""
 

@@ -68,6 +68,8 @@ class Target:
         for line in parse_stream(StringIO(text)):
             if line.error:
                 faults.append(Fault(name, f"line {line.original.line}: must be NAME=value"))
+            elif line.key is not None and line.key.startswith(origin.PREFIX):
+                faults.append(Fault(f"{name} {short(line.key)}", f"is the exporter's own; say it in {self.place}"))
             elif line.key is not None:
                 found[line.key] = line.value or ""
         return found
@@ -109,7 +111,7 @@ def _target(
 
 
 def _keys(content: Mapping[str, Any], place: str, faults: list[Fault]) -> Iterator[tuple[str, Any, origin.Origin]]:
-    for key, value in own.flatten(content, place, faults):
+    for key, value in own.flatten(content, place, faults, _OURS):
         if _OF_THE_EXPORTER.fullmatch(key):
             faults.append(Fault(f"{place} {key}", "belongs to the exporter, not to one of its targets"))
         else:
@@ -126,6 +128,9 @@ def _labels(labels: Any, place: str, faults: list[Fault]) -> Iterator[tuple[str,
         elif key in TAKEN_LABELS:
             faults.append(Fault(f"{place} labels", f"holds {key!r}, which our own series or alerts have"))
         elif not isinstance(value, str):
-            faults.append(Fault(f"{place} labels.{key}", "must be text; put it in quotes"))
+            what = "must be text" if isinstance(value, (list, dict)) else "must be text; put it in quotes"
+            faults.append(Fault(f"{place} labels.{key}", what))
+        elif not value:
+            faults.append(Fault(f"{place} labels.{key}", "is empty, which to Prometheus is no label"))
         else:
             yield key, value
