@@ -285,6 +285,14 @@ def test_unknown_has_the_collectors_reason(name: str) -> None:
     assert told(figure(name, lacking)) == ("unknown", "unknown", "no depth: NOPERM; no clock: error")
 
 
+@pytest.mark.parametrize("name", ["ledger.deleted", "ledger.lineage", "ledger.chain_head"])
+def test_what_a_deployment_may_lack_is_unknown_while_nobody_can_tell(name: str) -> None:
+    """A card that is gone reads as one that was never there; with an answer and without such a thing, there is none."""
+    failed = outcome("ledger", failures={"db:5432": Unreachable("Connection refused")})
+    assert told(figure(name, failed)) == ("unknown", "unknown", "db:5432: Connection refused")
+    assert figure(name, outcome("ledger")) is None
+
+
 def test_down_has_the_collectors_reason() -> None:
     """A database that refuses us is down with the words of the refusal."""
     refused = outcome("redis", [("redis_up", {}, 0)], failures={"h:1": Refused("WRONGPASS")})
@@ -309,6 +317,9 @@ def test_an_old_reading_is_not_relied_on() -> None:
     assert figure("redis.up", read, at=STALE_SECONDS + 1, intervals={"books": 900}).state == "unknown"
     books = outcome("books", [("books_mismatched_balances", {}, 2)])
     assert figure("books.unbalanced", books, at=STALE_SECONDS + 900, intervals={"books": 900}).state == "critical"
+    # As long as it may be kept, it says how old it is.
+    assert figure("books.unbalanced", books, at=STALE_SECONDS, intervals={"books": 900}).note == ""
+    assert told(figure("books.unbalanced", books, at=300, intervals={"books": 900}))[2] == "read 5 min ago"
     assert figure("books.unbalanced", books, at=STALE_SECONDS + 901, intervals={"books": 900}).state == "unknown"
 
 

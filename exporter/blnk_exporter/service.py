@@ -111,7 +111,8 @@ class Service:
         self.memory = Memory()
         """What a new configuration does not change."""
         self._remembered: dict[str, Any] = {}
-        self._reload_ok = True
+        self.reload_faults = ""
+        """What is wrong with the configuration that its files hold; empty where that is the one in force."""
         self._exchange = asyncio.Lock()
         self._leaving: dict[asyncio.Task[None], _Generation] = {}
         self.turned_away = dict.fromkeys(("tls", "certificate", "credentials", "rate", "connections"), 0)
@@ -188,17 +189,17 @@ class Service:
             old = self._generation
             if only_if_changed and not old.reading.has_changed:
                 # Another scrape saw it first.
-                return self._reload_ok
+                return not self.reload_faults
             reading = Reading.of(self._load, old.loaded.files)
             try:
                 self._now = await self._build(reading, needed=old.present)
             except ConfigError as error:
                 # Not read again before the next change of a file that matters now: one fault, one line.
                 old.reading = reading
-                self._reload_ok = False
-                self._log.error("configuration not reloaded", faults="; ".join(map(str, error.faults)))
+                self.reload_faults = "; ".join(map(str, error.faults))
+                self._log.error("configuration not reloaded", faults=self.reload_faults)
                 return False
-            self._reload_ok = True
+            self.reload_faults = ""
             self._log.info("configuration reloaded")
             self._warn_of_restart(old.loaded.settings.own, self.settings.own)
             task = asyncio.create_task(old.leave())
@@ -209,18 +210,13 @@ class Service:
     def samples(self, snapshot: Snapshot) -> Iterator[Sample]:
         """Everything for the page."""
         yield from BUILD(1, version=__version__, python=platform.python_version())
-        yield from RELOADED(self._reload_ok)
+        yield from RELOADED(not self.reload_faults)
         yield from RELOADED_AT(self._generation.read_at)
         if self.targets:
             yield from TARGETS(len(self.targets))
         for reason, count in self.turned_away.items():
             yield from TURNED_AWAY(count, reason=reason)
         yield from snapshot.samples()
-
-    @property
-    def reload_ok(self) -> bool:
-        """Whether the configuration in force is the one that its files hold."""
-        return self._reload_ok
 
     def _remember(self, snapshot: Snapshot) -> None:
         """The key figures of the collectors that this scrape has read."""

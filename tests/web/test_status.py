@@ -199,9 +199,10 @@ async def test_nobody_scrapes(shown: Stage, play: Play) -> None:
 async def test_a_faulty_file_needs_attention(shown: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has edited a file believes that it is in force."""
     await shown.get("/metrics")
-    monkeypatch.setattr(shown.service, "_reload_ok", False)
+    monkeypatch.setattr(shown.service, "reload_faults", "exporter.yml limits.queues: must be at least 1")
     page = await read(shown)
     assert page.parts["h1"] == "1 thing needs attention: Configuration."
+    assert "exporter.yml limits.queues: must be at least 1" in render(gather(shown.service))
 
 
 async def test_every_collector_has_a_row(stage: Stage) -> None:

@@ -190,7 +190,9 @@ async def test_a_faulty_change_leaves_the_fleet_as_it_was(post: Post) -> None:
     _, body = await post.get("/metrics")
     assert "blnk_exporter_config_last_reload_successful 0.0" in body
     assert "\nblnk_exporter_targets 3.0\n" in body
-    assert "has become faulty" in (await post.get("/"))[1]
+    page = (await post.get("/"))[1]
+    assert "has become faulty" in page
+    assert "postgres.usr: is not a known key" in page
 
 
 async def test_a_target_that_has_become_another_and_faulty_is_not_the_old_one(post: Post) -> None:

@@ -57,12 +57,15 @@ def take(
                 yield _figure(kind, limits, Measure(None, "not read yet"))
             elif measure is not None:
                 figure, age = _figure(kind, limits, measure), at - outcome.finished_at
-                stale = intervals is not None and age > STALE_SECONDS + intervals.get(kind.collector, 0.0)
-                yield _aged(figure, age) if stale and figure.value is not None else figure
+                kept = None if intervals is None or figure.value is None else intervals.get(kind.collector, 0.0)
+                yield figure if kept is None or age <= STALE_SECONDS else _aged(figure, age, kept)
 
 
 def _measure(kind: Kind, seen: Seen, limits: Mapping[str, Threshold], outcome: Outcome, at: float) -> Measure | None:
     measure = kind.measure(kind, seen, limits, at)
+    if measure is None and failures(outcome):
+        # Whether the deployment has such a thing, only who answers can tell.
+        measure = Measure(None)
     if measure is None or (measure.value is not None and measure.state in {None, "ok"}) or measure.note:
         return measure
     # Unknown, or down without a word: the collector has the reason.
@@ -91,6 +94,9 @@ def _figure(kind: Kind, limits: Mapping[str, Threshold], measure: Measure) -> Fi
     )
 
 
-def _aged(figure: Figure, age: float) -> Figure:
-    note = "; ".join(filter(None, (f"read {duration(age)} ago, too long to rely on", figure.note)))
-    return replace(figure, state="unknown", note=note)
+def _aged(figure: Figure, age: float, kept: float) -> Figure:
+    """With the age of its reading, and unknown where that should have been replaced long ago."""
+    stale = age > STALE_SECONDS + kept
+    words = f"read {duration(age)} ago{', too long to rely on' if stale else ''}"
+    note = "; ".join(filter(None, (words, figure.note)))
+    return replace(figure, state="unknown" if stale else figure.state, note=note)

@@ -113,8 +113,8 @@ def _matters(view: View) -> Iterator[Matter]:
         yield Matter(
             "warning", f"{_count(len(failed), 'collector')} failed", f"{', '.join(failed)}: {words}", "collectors"
         )
-    if not view.reload_ok:
-        words = "a file of it is faulty, and the one before is in force; the log has the faults"
+    if view.faults:
+        words = f"a file of it is faulty, and the one before is in force: {view.faults}"
         yield Matter("warning", "Configuration", words, "collectors")
 
 

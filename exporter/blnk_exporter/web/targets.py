@@ -8,7 +8,7 @@ from ..config import Target
 from ..service import Service
 from . import headline, sections
 from .document import document
-from .html import Html, cell, row, table, tag
+from .html import Html, cell, join, number, row, table, tag
 from .keys import FLEET, SERVICE
 from .view import gather
 
@@ -44,7 +44,7 @@ async def page(request: web.Request) -> web.Response:
     for n, name in enumerate(fleet.targets):
         if n % _AT_ONCE == 0:
             await asyncio.sleep(0)
-        rows.append(_row(name, made.get(name), fleet.faults.get(name)))
+        rows.append(_row(fleet.targets[name], made.get(name), fleet.faults.get(name)))
     lines = [line for _, line in sorted(rows, key=lambda row: _ORDER.index(row[0]))]
     count = "1 target" if len(rows) == 1 else f"{len(rows)} targets"
     links = (
@@ -61,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
             "main",
             tag("h1", count),
             _stale(service),
-            table(count, ("Target", "State", "What", "Last scrape"), lines),
+            table(count, ("Target", "State", "What", "#Last scrape"), lines),
             id="main",
         ),
         tag("footer", nav),
@@ -72,19 +72,21 @@ async def page(request: web.Request) -> web.Response:
 
 def _stale(service: Service) -> Html | None:
     """A word on targets that may be missing here."""
-    if service.reload_ok:
+    if not service.reload_faults:
         return None
-    words = "The configuration has become faulty: these are the targets of the one before. The log says what is wrong."
-    return tag("p", sections.state_word("warning"), f" {words}")
+    words = f"The configuration has become faulty; these are the targets of the one before: {service.reload_faults}"
+    return tag("p", sections.state_word("warning"), f" {words}.")
 
 
-def _row(name: str, service: Service | None, faults: str | None) -> tuple[str, Html]:
+def _row(target: Target, service: Service | None, faults: str | None) -> tuple[str, Html]:
     """Its state, and its line."""
+    labels = " ".join(f"{key}={value}" for key, value in target.labels.items())
+    about = tag("span", labels, class_="quiet") if labels else None
     if service is None:
-        state = "failed" if faults else "waiting"
-        return state, row(name, cell(sections.state_word(state)), cell(faults or "not asked for yet"), cell(""))
-    view = gather(service, target=name)
-    head = headline.sum_up(view)
-    scraped = sections.moment(view.scraped_at, view) if view.scraped_at else ""
-    link = tag("a", head.sentence, href=view.here())
-    return head.state, row(name, cell(sections.state_word(head.state)), cell(link), cell(scraped))
+        state, words, scraped, name = "failed" if faults else "waiting", faults or "not asked for yet", "", target.name
+    else:
+        view = gather(service, target=target.name)
+        head = headline.sum_up(view)
+        state, words, name = head.state, head.sentence, tag("a", target.name, href=view.here())
+        scraped = view.ago(view.scraped_at) if view.scraped_at else ""
+    return state, row(join(name, " ", about), cell(sections.state_word(state)), cell(words), number(scraped))

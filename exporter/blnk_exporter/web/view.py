@@ -27,7 +27,7 @@ class View:
     outcomes: Mapping[str, Outcome]
     history: History
     changes: tuple[Change, ...]
-    reload_ok: bool
+    faults: str
     metrics_path: str
     target: str | None = None
 
@@ -67,7 +67,7 @@ def gather(service: Service, *, clock: float | None = None, target: str | None =
         outcomes=outcomes,
         history=memory.history,
         changes=tuple(memory.news.changes),
-        reload_ok=service.reload_ok,
+        faults=service.reload_faults,
         metrics_path=f"/probe?target={quote(target)}" if target else service.settings.own.web.telemetry_path,
         target=target,
     )
