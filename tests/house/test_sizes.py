@@ -10,7 +10,7 @@ import blnk_exporter
 
 PACKAGE = Path(blnk_exporter.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LINES_MAX, FUNCTION_LINES_MAX, ARGUMENTS_MAX = 300, 50, 6
+LINES_MAX, FUNCTION_LINES_MAX, ARGUMENTS_MAX = 400, 50, 6
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -39,4 +39,4 @@ def test_a_file_and_its_functions_stay_small(path: Path) -> None:
 def test_an_excess_is_seen() -> None:
     """The guard itself can fail."""
     long_function = "def f(a, b, c, d, e, f, g):\n" + "    x = 1\n" * 60
-    assert excesses(long_function + "\n" * 300) == ["361 lines", "f: 61 lines", "f: 7 arguments"]
+    assert excesses(long_function + "\n" * 400) == ["461 lines", "f: 61 lines", "f: 7 arguments"]
