@@ -71,7 +71,7 @@ INFLIGHT_AGE = _metric(
 CAPPED = _metric(
     "open_transactions_capped",
     "1 when there are more open transactions of a status than are remembered: the number is at least what is told.",
-    "limits.ledger_open_rows",
+    "ledger.open_rows",
     "status",
 )
 COMPLETE = _metric(
