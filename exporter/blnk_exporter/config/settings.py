@@ -183,6 +183,11 @@ class Limits(Model):
     response_bytes: Annotated[int, Field(ge=64, le=16_777_216)] = Field(
         default=65_536, description="How much of a health answer is read."
     )
+    database_response_bytes: Annotated[int, Field(ge=1_048_576, le=268_435_456)] = Field(
+        default=16_777_216,
+        description="Largest answer of PostgreSQL to one statement, or of Redis to one round trip. A longer answer is "
+        "refused, and the connection is dropped.",
+    )
     queues: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1000, description="How many queues are read; expected ones first."
     )
