@@ -28,8 +28,8 @@ Each row may import the rows above it and nothing below (tests/house holds that)
     3  rooms     collectors
     4  act       scrape · news
     5  views     exposition · service · fleet · render
-    6  face      web · serve · sandbox
-    7  wiring    cli · cli_render · demo · demo_alerts · log
+    6  face      web · serve · ping · sandbox
+    7  wiring    cli · demo · demo_alerts · log
 """
 
 __version__ = "0.1.0"

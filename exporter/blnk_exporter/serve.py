@@ -2,12 +2,9 @@
 
 import asyncio
 import gc
-import http.client
 import os
 import resource
 import signal
-import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
@@ -145,40 +142,3 @@ def _told(where: Web) -> Iterator[None]:
         # asyncio wraps the system's words in some of its own, with the address once more.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise CannotListen(f"cannot listen on {where.listen_address}: {reason}") from None
-
-
-def ping(where: Web, *, tls: bool, timeout_seconds: float) -> str | None:
-    """Why no healthy exporter answers there; None when one does.
-
-    With ``tls`` that is tried first, and plain HTTP otherwise; the other one next: it may have been switched since.
-    """
-    until = time.monotonic() + timeout_seconds
-    failure = _ask(where, tls=tls, timeout_seconds=timeout_seconds)
-    left = until - time.monotonic()
-    return failure if failure is None or left <= 0 else _ask(where, tls=not tls, timeout_seconds=left) and failure
-
-
-def _ask(where: Web, *, tls: bool, timeout_seconds: float) -> str | None:
-    # Who listens on every interface is asked on loopback.
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.host, where.host)
-    connection = http.client.HTTPConnection(host, where.port, timeout=timeout_seconds)
-    if tls:
-        # It is this machine that is asked, under a name that no certificate has, and told nothing.
-        unverified = ssl._create_unverified_context()  # noqa: S323, SLF001 - there is no other name for it
-        connection = http.client.HTTPSConnection(host, where.port, timeout=timeout_seconds, context=unverified)
-    greeted = False
-    try:
-        connection.connect()
-        greeted = tls
-        connection.request("GET", "/-/healthy")
-        status = connection.getresponse().status
-    except (ConnectionResetError, ssl.SSLEOFError) as error:
-        # Who returns our greeting and then hangs up, for want of a certificate of ours, is alive.
-        return None if greeted else str(error) or "hangs up"
-    except OSError as error:
-        return error.strerror or str(error) or type(error).__name__
-    except (http.client.HTTPException, ValueError) as error:
-        return f"answers no HTTP: {type(error).__name__}"
-    finally:
-        connection.close()
-    return None if status in {200, 401, 403, 429} else f"answers {status}"

@@ -19,10 +19,12 @@ import pytest
 import yaml
 
 from blnk_exporter import config
+from blnk_exporter.config import listening as listening_at
 from blnk_exporter.config.settings import Web
+from blnk_exporter.ping import ask
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
-from blnk_exporter.serve import listening, ping
+from blnk_exporter.serve import listening
 from blnk_exporter.service import Service
 
 from ..conftest import Pki, issued
@@ -242,10 +244,10 @@ async def test_ping_knows_a_living_exporter(here: Here, pki: Pki) -> None:
     ):
         here.write(**content)
         async with here.listening() as exporter:
-            where = Web(listen_address=exporter.url.partition("//")[2])
+            where = listening_at.find({}, {"web.listen_address": exporter.url.partition("//")[2]})
             for tls in (False, True):
-                assert await asyncio.to_thread(ping, where, tls=tls, timeout_seconds=5) is None
-    assert "refused" in (await asyncio.to_thread(ping, where, tls=True, timeout_seconds=5)).lower()
+                assert await asyncio.to_thread(ask, where._replace(tls=tls), timeout_seconds=60) is None
+    assert "refused" in (await asyncio.to_thread(ask, where, timeout_seconds=60)).lower()
 
 
 async def _hold(port: int, words: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from blnk_exporter import cli
+from blnk_exporter.__main__ import main
+from blnk_exporter.cli import serve
 
-_serve = cli.serve_until_stopped
+_serve = serve.serve_until_stopped
 
 
 async def _watched(*arguments: Any, **options: Any) -> None:
@@ -18,5 +19,5 @@ async def _watched(*arguments: Any, **options: Any) -> None:
 
 
 if __name__ == "__main__":
-    cli.serve_until_stopped = _watched
-    cli.main()
+    serve.serve_until_stopped = _watched
+    main()

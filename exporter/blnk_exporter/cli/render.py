@@ -1,4 +1,4 @@
-"""The command `render`: what is written for Prometheus, for people and for Grafana; wiring only."""
+"""The command ``render``: what is written for Prometheus, for people and for Grafana."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,15 +8,14 @@ from typing import Any
 
 import click
 
-from . import thresholds
-from .errors import ExporterError
-from .render import alerts, fill, grafana, site, tree
-from .render.fill import Site
+from .. import thresholds
+from ..errors import ExporterError
+from ..render import alerts, fill, grafana, site, tree
+from ..render.fill import Site
+from . import HELP
 
-HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
-
-@click.group(short_help="Write what Prometheus, Grafana and people read.", context_settings=HELP)
+@click.group(context_settings=HELP)
 def render() -> None:
     """Write alert rules, runbooks and dashboards, with the limits of your deployment."""
 

@@ -1,0 +1,44 @@
+"""The commands ``metrics``, ``settings`` and ``grants``."""
+
+import os
+from typing import Any
+
+import click
+
+from ..render import catalogue, configuration, grants
+from . import HELP
+from .options import TARGET, load_or_exit, loader, settings_flags
+
+_GRANTS = """
+\b
+blnk-exporter grants postgres | psql -X -v ON_ERROR_STOP=1 -d blnk
+blnk-exporter grants redis > exporter.acl
+"""
+
+
+@click.command(context_settings=HELP)
+def metrics() -> None:
+    """Print every metric with type, labels, meaning, source and cost, as Markdown."""
+    click.echo(catalogue.markdown())
+
+
+@click.command(context_settings=HELP)
+def settings() -> None:
+    """Print every key of exporter.yml with type, unit, default and meaning, as Markdown."""
+    click.echo(configuration.markdown())
+
+
+@click.command("grants", epilog=_GRANTS, context_settings=HELP)
+@click.argument("store", type=click.Choice([*grants.RENDERED]), metavar="postgres|redis")
+@TARGET
+@settings_flags
+def print_grants(*, store: str, **options: Any) -> None:
+    """Print what a role of the exporter's own needs, and not a right more.
+
+    For postgres a script that makes the role and may be run again and again, for redis one line of an ACL. Both are
+    for the collectors that are switched on and for the login that postgres.user or redis.username names. They hold no
+    password and say how to set one.
+    """
+    # A placeholder to watch: grants are also printed where no Blnk is configured.
+    load = loader({"servers": "http://127.0.0.1:5001"} | options, dict(os.environ))
+    click.echo(grants.RENDERED[store](load_or_exit(load).settings), nl=False)

@@ -1,0 +1,35 @@
+"""The command ``serve``."""
+
+import asyncio
+import os
+from typing import Any
+
+import click
+
+from .. import log
+from ..errors import CannotListen
+from ..serve import serve as serve_until_stopped
+from ..service import Service
+from . import HELP
+from .options import load_or_exit, loader, settings_flags
+
+
+@click.command(context_settings=HELP)
+@settings_flags
+def serve(**options: Any) -> None:
+    """Serve metrics until stopped.
+
+    SIGHUP reads the configuration again, as does any change of one of its files; SIGTERM and SIGINT stop.
+    """
+    load = loader(options, dict(os.environ))
+    settings = load_or_exit(load).settings
+    log.set_up(settings.own.log.level, settings.own.log.format)
+    asyncio.run(_serve(Service(load)))
+
+
+async def _serve(service: Service) -> None:
+    await service.start()
+    try:
+        await serve_until_stopped(service)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
