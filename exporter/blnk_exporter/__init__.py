@@ -26,7 +26,7 @@ Each row may import the rows above it and nothing below (tests/house holds that)
                  ledger_facts · thresholds · figures · history
     2  edge      clients                                     the drivers live here
     3  rooms     collectors
-    4  act       scrape · news
+    4  act       flight · scrape · news
     5  views     exposition · service · fleet · render
     6  face      web · serve · ping · sandbox
     7  wiring    cli · demo · demo_alerts · log

@@ -106,13 +106,18 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run of a collector ended in. ``finished_at`` is Unix time in seconds."""
+    """What one run of a collector ended in. ``finished_at`` is Unix time in seconds.
+
+    ``cut_short`` means that it ended for want of time that other requests would give: an answer to the request that
+    had no more, and not evidence of the source's state.
+    """
 
     collector: Collector[Any]
     results: tuple[Result[Any], ...]
     samples: tuple[Sample, ...]
     duration_seconds: float
     finished_at: float
+    cut_short: bool = False
 
     @property
     def failure(self) -> ReadingError | None:

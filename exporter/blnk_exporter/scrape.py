@@ -4,13 +4,16 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
 
 from .collector import Collector, Outcome, Result, Room, Source
 from .errors import REASONS, ReadingError, TimedOut, TooDear, UnknownCollector
+from .flight import Flight, Patience
 from .history import History
 from .metric import Metric, Sample
 from .news import News
@@ -20,6 +23,8 @@ T = TypeVar("T")
 # A flight that outlives its deadline by this much is given up, so that a defect cannot close the gate for good.
 _GRACE_SECONDS = 5.0
 _PUT_OFF_SECONDS_MAX = 300.0
+# The loop serves other requests after this many samples of one collector: some milliseconds of work.
+_SAMPLES_AT_ONCE = 1_000
 
 ENABLED = Metric(
     "blnk_exporter_collector_enabled",
@@ -109,12 +114,6 @@ def _words(outcome: Outcome) -> dict[str, Any]:
 
 
 @dataclass
-class _Flight:
-    task: asyncio.Task[Outcome]
-    deadline: float
-
-
-@dataclass
 class Memory:
     """What outlives a change of configuration: when each collector last worked, what was last said of it, key figures.
 
@@ -124,6 +123,7 @@ class Memory:
     last_success: dict[str, float] = field(default_factory=dict)
     news: News = field(default_factory=News)
     history: History = field(default_factory=History)
+    patience: Patience = field(default_factory=Patience)
     scraped_at: float | None = None
 
 
@@ -140,7 +140,8 @@ class Scraper:
     ) -> None:
         self._rooms = {room.collector.name: room for room in rooms}
         self._clock = clock
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
+        self._ends_at = float("inf")
         self._memory = memory or Memory()
         self._log = structlog.get_logger()
         self.enabled: Mapping[str, bool] = {name: name in self._rooms for name in (*known, *self._rooms)}
@@ -158,22 +159,39 @@ class Scraper:
         """One outcome for each of the named collectors, all of them by default, within the budget."""
         now = asyncio.get_running_loop().time
         started = now()
+        deadline = min(started + budget_seconds, self._ends_at)
+        self._memory.patience.note(budget_seconds, started)
         rooms = [room for name, room in self._rooms.items() if names is None or name in names]
         found = dict(self._resting(rooms))
-        flights = [
-            (room, self._join(room, started + budget_seconds)) for room in rooms if room.collector.name not in found
-        ]
-        if flights:
-            # A caller that leaves does not end a flight; a follower with less patience gets a verdict of its own.
-            await asyncio.wait([flight.task for _, flight in flights], timeout=budget_seconds + 0.05)
-        for room, flight in flights:
-            found[room.collector.name] = await self._landed(room, flight.task, now() - started)
+        waiting: list[tuple[Room, asyncio.Task[Any]]] = []
+        successors: list[asyncio.Task[Outcome | None]] = []
+        for room in rooms:
+            if room.collector.name not in found:
+                flight = self._join(room, deadline, budget_seconds)
+                if flight.expires_before(deadline):
+                    successors.append(asyncio.create_task(self._next(room, flight, deadline, budget_seconds)))
+                waiting.append((room, successors[-1] if flight.expires_before(deadline) else flight.task))
+        try:
+            if waiting:
+                # A request that leaves does not end a flight; one with a shorter budget gets a verdict of its own.
+                await asyncio.wait([task for _, task in waiting], timeout=max(0.0, deadline - now()) + 0.05)
+        finally:
+            for task in successors:
+                task.cancel()
+        for room, task in waiting:
+            found[room.collector.name] = await self._landed(room, task, now() - started)
         return Snapshot(
             tuple(found[room.collector.name] for room in rooms),
             self.enabled,
             dict(self._memory.last_success),
             self._clock(),
         )
+
+    def stop(self, at: float) -> None:
+        """End every reading at this time of the loop's clock at the latest, also of requests that are still to come."""
+        self._ends_at = at
+        for flight in self._flights.values():
+            flight.stop(at)
 
     async def settled(self) -> None:
         """Wait until the readings under way have ended by themselves, at their deadlines at the latest."""
@@ -207,58 +225,86 @@ class Scraper:
             del resting[max(due)[1]]
         return resting
 
-    async def _landed(self, room: Room, task: asyncio.Task[Outcome], duration_seconds: float) -> Outcome:
-        if task.done() and not task.cancelled():
-            return task.result()
+    async def _landed(self, room: Room, task: asyncio.Task[Outcome | None], duration_seconds: float) -> Outcome:
+        if task.done() and not task.cancelled() and (outcome := task.result()):
+            return outcome
         late = TimedOut("no reading within this scrape's budget")
-        return await self._sum_up(room, [Result(source, failure=late) for source in room.sources], duration_seconds)
+        results: list[Result[Any]] = [Result(source, failure=late) for source in room.sources]
+        return await self._sum_up(room, results, duration_seconds, cut_short=True)
 
-    def _join(self, room: Room, deadline: float) -> _Flight:
+    def _join(self, room: Room, deadline: float, budget_seconds: float) -> Flight:
         name, now = room.collector.name, asyncio.get_running_loop().time()
         flight = self._flights.get(name)
         if flight and not flight.task.done():
             if now < flight.deadline + _GRACE_SECONDS:
+                flight.extend(deadline, budget_seconds)
                 return flight
             flight.task.cancel()
             self._log.error("a reading ignored its deadline and was given up", collector=name)
-        flight = self._flights[name] = _Flight(asyncio.create_task(self._run(room, deadline), name=name), deadline)
+        flight = self._flights[name] = Flight(deadline, budget_seconds, stopping=deadline == self._ends_at)
+        flight.task = asyncio.create_task(self._run(room, flight), name=name)
         return flight
 
-    async def _run(self, room: Room, deadline: float) -> Outcome:
+    async def _next(self, room: Room, flight: Flight, deadline: float, budget_seconds: float) -> Outcome | None:
+        """The outcome of the first flight that has this much time: the one before it has ended without an answer."""
+        now = asyncio.get_running_loop().time
+        while flight.expires_before(deadline):
+            until = min(deadline, flight.deadline + _GRACE_SECONDS)
+            await asyncio.wait([flight.task], timeout=max(0.0, until - now()))
+            if now() >= deadline:
+                return None
+            flight = self._join(room, deadline, budget_seconds)
+        await asyncio.wait([flight.task])
+        return None if flight.task.cancelled() else flight.task.result()
+
+    async def _run(self, room: Room, flight: Flight) -> Outcome:
         started = asyncio.get_running_loop().time()
 
         async def one(source: Source) -> Result[Any]:
-            reading, failure = await self._attempt(room.collector, room.collector.read(source), deadline)
+            reading, failure = await self._attempt(room.collector, room.collector.read(source), flight)
             return Result(source, reading, failure)
 
         first, *others = room.sources
         results = await asyncio.gather(one(first), *map(one, others)) if others else [await one(first)]
-        outcome = await self._sum_up(room, results, asyncio.get_running_loop().time() - started)
-        # The late word of a flight that was given up is no news.
-        if self._flights[room.collector.name].task is asyncio.current_task():
+        now = asyncio.get_running_loop().time()
+        cut_short = flight.expired and (
+            flight.stopping or flight.budget_seconds < self._memory.patience.longest_seconds(now)
+        )
+        outcome = await self._sum_up(room, results, now - started, cut_short=cut_short)
+        # What a flight says after it was given up is not a change of state.
+        if not cut_short and self._flights[room.collector.name] is flight:
             self._note(outcome)
         return outcome
 
-    async def _sum_up(self, room: Room, results: list[Result[Any]], duration_seconds: float) -> Outcome:
+    async def _sum_up(
+        self, room: Room, results: list[Result[Any]], duration_seconds: float, *, cut_short: bool = False
+    ) -> Outcome:
         async def samples() -> tuple[Sample, ...]:
-            return tuple(room.collector.samples(results))
+            iterator = iter(room.collector.samples(results))
+            made: list[Sample] = []
+            while some := tuple(islice(iterator, _SAMPLES_AT_ONCE)):
+                made += some
+                if len(some) == _SAMPLES_AT_ONCE:
+                    await asyncio.sleep(0)
+            return tuple(made)
 
-        found, defect = await self._attempt(room.collector, samples(), float("inf"))
+        found, defect = await self._attempt(room.collector, samples())
         if defect:
             results = [Result(result.source, failure=defect) for result in results]
         told = (result.reading.read_at for result in results if result.reading)
         read_at = min((moment for moment in told if moment is not None), default=self._clock())
-        return Outcome(room.collector, tuple(results), found or (), duration_seconds, read_at)
+        return Outcome(room.collector, tuple(results), found or (), duration_seconds, read_at, cut_short)
 
     async def _attempt(
-        self, collector: Collector[Any], work: Awaitable[T], deadline: float
+        self, collector: Collector[Any], work: Awaitable[T], flight: Flight | None = None
     ) -> tuple[T | None, ReadingError | None]:
         """What the work gave, or the failure it ended in; never raises but for cancellation."""
         try:
-            async with asyncio.timeout_at(deadline if deadline < float("inf") else None):
+            async with flight.time_limit() if flight else nullcontext():
                 return await work, None
         except TimeoutError:
-            return None, TimedOut("no answer within the scrape's budget")
+            stopping = flight is not None and flight.stopping
+            return None, TimedOut("the exporter is stopping" if stopping else "no answer within the scrape's budget")
         except ReadingError as error:
             return None, error
         except Exception as error:  # noqa: BLE001 - the one place where a defect in a room must not cost the others

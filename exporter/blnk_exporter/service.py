@@ -164,8 +164,7 @@ class Service:
             # Only now: a changed configuration may have other collectors.
             names = scraper.select(collect, exclude)
             snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
-        if snapshot.outcomes:
-            self._remember(snapshot)
+        self._remember(snapshot)
         self.scraped.set()
         return snapshot
 
@@ -220,7 +219,9 @@ class Service:
 
     def _remember(self, snapshot: Snapshot) -> None:
         """The key figures of the collectors that this scrape has read."""
-        outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes}
+        outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes if not outcome.cut_short}
+        if not outcomes:
+            return
         # A scrape is given nothing older than it may be.
         whole = dict.fromkeys(outcomes, True)
         taken = figures.take(outcomes, whole, self.limits, at=snapshot.at)

@@ -32,7 +32,7 @@ def _events(running: Running) -> list[tuple[str, str, str, str]]:
 @pytest.fixture
 def json_lines(healthy: Sandbox, tmp_path: Path) -> Iterator[Running]:
     """An exporter that logs JSON, and reads every collector at every scrape."""
-    (tmp_path / "exporter.yml").write_text("limits: {slow_interval_seconds: 0}\n")
+    (tmp_path / "exporter.yml").write_text("limits: {slow_interval_seconds: 0, health_timeout_seconds: 2}\n")
     with serve(healthy.blnk_json, tmp_path, "--log.format", "json") as running:
         yield running
 
@@ -77,8 +77,8 @@ async def test_another_reason_is_another_line(healthy: Sandbox, json_lines: Runn
     running = json_lines
     await running.ready()
     healthy.server.fault = "hang"
-    await running.scrape(timeout="0.4")
-    await running.scrape(timeout="0.4")
+    await running.scrape()
+    await running.scrape()
     healthy.server.fault = "html"
     await running.scrape()
     await running.scrape()

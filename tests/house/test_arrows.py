@@ -15,7 +15,7 @@ ROWS = (
     "formats config health postgres_facts ledger_facts thresholds figures history",
     "clients",
     "collectors",
-    "scrape news",
+    "flight scrape news",
     "exposition service fleet render",
     "web serve ping sandbox",
     "cli demo demo_alerts log __main__",

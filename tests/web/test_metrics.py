@@ -211,7 +211,7 @@ LIMIT, MARGIN = Limits().scrape_timeout_seconds, Limits().scrape_timeout_margin_
         ("1", 0.5),
         ("3", 3 - MARGIN),
         (" 3 ", 3 - MARGIN),
-        ("1e-9", 5e-10),
+        ("1e-9", 0.1),
         ("9" * 400, LIMIT),
     ],
 )

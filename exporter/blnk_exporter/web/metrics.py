@@ -17,6 +17,8 @@ from ..service import Service
 from .keys import FLEET, SERVICE, asked
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+# A shorter one would read nothing, and cost as much.
+_BUDGET_SECONDS_MIN = 0.1
 # The usual one, 6, takes three times as long for a page that is an eighth smaller.
 _GZIP_LEVEL = 1
 # A page of more samples than this takes so many milliseconds that the loop should not stand still for it.
@@ -95,7 +97,7 @@ def _body(samples: Iterable[Sample], how: exposition.Format, series_limit: int, 
 
 
 def budget_seconds(header: str | None, limits: Limits) -> float:
-    """How long this scrape may take: what Prometheus grants less a margin, never more than the limit.
+    """How long this scrape may take: what Prometheus grants less a margin, at least 0.1 s, at most the limit.
 
     A header that is missing or makes no sense means the limit.
     """
@@ -105,4 +107,5 @@ def budget_seconds(header: str | None, limits: Limits) -> float:
         granted = math.nan
     if not math.isfinite(granted) or granted <= 0:
         return limits.scrape_timeout_seconds
-    return min(limits.scrape_timeout_seconds, max(granted - limits.scrape_timeout_margin_seconds, granted / 2))
+    budget = max(granted - limits.scrape_timeout_margin_seconds, granted / 2, _BUDGET_SECONDS_MIN)
+    return min(limits.scrape_timeout_seconds, budget)
