@@ -81,7 +81,15 @@ def test_help_of_each_command(command: str) -> None:
 def test_flags_have_the_names_that_prometheus_users_know() -> None:
     """Muscle memory and unit files of other exporters work here."""
     text = invoke("serve", "--help").output
-    for flag in ("--web.listen-address", "--web.telemetry-path", "--log.level", "--log.format", "--config.file"):
+    for flag in (
+        "--web.listen-address",
+        "--web.external-url",
+        "--web.route-prefix",
+        "--web.telemetry-path",
+        "--log.level",
+        "--log.format",
+        "--config.file",
+    ):
         assert flag in text
     for name in collectors.NAMES:
         assert f"--collector.{name}" in text
@@ -244,8 +252,8 @@ def test_scrape_of_what_works(here: Path) -> None:
 
 
 @contextlib.contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """A port that gives everybody the same answer."""
+def answering(answer: bytes, asked: list[bytes] | None = None) -> Iterator[int]:
+    """A port that gives everybody the same answer, and notes what it was asked."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -253,7 +261,9 @@ def answering(answer: bytes) -> Iterator[int]:
                 while True:
                     connection, _ = server.accept()
                     with connection:
-                        connection.recv(4096)
+                        said = connection.recv(4096)
+                        if asked is not None:
+                            asked.append(said)
                         connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
@@ -289,6 +299,26 @@ def test_ping_of_nobody(here: Path) -> None:
         result = invoke("ping", "--web.listen-address", wrong)
         assert result.exit_code == 1
         assert result.stderr
+
+
+def test_ping_asks_below_the_prefix(here: Path) -> None:
+    """The prefix is that of the exporter: from a flag, a variable or the external address, also beside a faulty file."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    given: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("--web.route-prefix", "/ops/blnk"), {}),
+        (("--web.external-url", "https://ops.example/ops/blnk/"), {}),
+        ((), {"BLNK_EXPORTER_WEB_ROUTE_PREFIX": "ops/blnk"}),
+        ((), {"BLNK_EXPORTER_WEB_EXTERNAL_URL": "https://ops.example/ops/blnk"}),
+    ]
+    for faulty in (False, True):
+        if faulty:
+            (here / "exporter.yml").write_text("nonsense: 1\n")
+        for flags, environ in given:
+            asked: list[bytes] = []
+            with answering(answer, asked) as port:
+                result = invoke("ping", "--web.listen-address", f"127.0.0.1:{port}", *flags, **environ)
+            assert (result.exit_code, result.stderr) == (0, "")
+            assert asked[0].startswith(b"GET /ops/blnk/-/healthy HTTP/1.1\r\n")
 
 
 def test_ping_of_somebody_who_is_silent(here: Path) -> None:

@@ -85,7 +85,7 @@ async def serve(
             loop.add_signal_handler(signal.SIGHUP, reload)
             for number in stop_on:
                 loop.add_signal_handler(number, stop.set)
-            log.info("listening", address=own.web.listen_address, path=own.web.telemetry_path)
+            log.info("listening", address=own.web.listen_address, path=own.web.prefix + own.web.telemetry_path)
             if not own.web.is_loopback and (missing := service.protection.missing):
                 log.warning("whoever reaches the address can read the pages", without=" and ".join(missing))
             announce()

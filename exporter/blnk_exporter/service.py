@@ -239,7 +239,8 @@ class Service:
             await self._now.close()
 
     def _warn_of_restart(self, old: Own, new: Own) -> None:
-        for setting in ("web.listen_address", "web.telemetry_path", "log"):
+        restart = ("web.listen_address", "web.telemetry_path", "web.external_url", "web.route_prefix", "log")
+        for setting in restart:
             look = operator.attrgetter(setting)
             if look(old) != look(new):
                 self._log.warning("a change that takes a restart", setting=setting)

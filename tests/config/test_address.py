@@ -20,11 +20,41 @@ def test_a_listen_address_is_split(text, parts) -> None:
     assert address.listen(text) == parts
 
 
-@pytest.mark.parametrize("text", ["", "10501", "host", "::1:1x", "a b:1", "h:65536", "h:-1", "[::1:5", "http://h:1"])
+@pytest.mark.parametrize("text", ["", "10501", "host", "::1:1x", "a b:1", "h:x", "h:-1", "[::1:5", "http://h:1"])
 def test_what_is_no_listen_address_is_refused(text) -> None:
     """Before the socket does."""
     with pytest.raises(ValueError, match="must be host:port"):
         address.listen(text)
+
+
+@pytest.mark.parametrize(("text", "port"), [("h:65536", "65536"), (":99999", "99999"), ("[::1]:100000", "100000")])
+def test_a_port_that_is_too_high_is_named(text, port) -> None:
+    """The form of the address is right, and the sentence says what is not."""
+    with pytest.raises(ValueError, match=f"^port {port} is over 65535$"):
+        address.listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"), [("/", ""), ("", ""), ("/a", "/a"), ("a/b/", "/a/b"), ("/a.b/~c_d-e/", "/a.b/~c_d-e")]
+)
+def test_a_prefix_is_written_one_way(text, path) -> None:
+    """As Prometheus takes it, with slashes around it or without."""
+    assert address.path_prefix(text) == path
+
+
+@pytest.mark.parametrize("text", ["/a//b", "/a b", "/{a}", "/a/..", "/./a", "/a?b", "/%61", "/ü"])
+def test_what_is_no_prefix_is_refused(text) -> None:
+    """Nothing that a browser or a proxy would change on the way."""
+    with pytest.raises(ValueError, match="may hold letters, digits"):
+        address.path_prefix(text)
+    with pytest.raises(ValueError, match=r"has a path that may hold letters|query or fragment|spaces|cannot be read"):
+        address.external(f"https://h{text}")
+
+
+def test_an_external_url_is_accepted() -> None:
+    """Without the slash at its end."""
+    assert address.external("https://ops.example/blnk/") == "https://ops.example/blnk"
+    assert address.external("http://h:1") == "http://h:1"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import TextIO
 import click
 
 from .. import log
+from ..config import address as addresses
 from ..config.settings import Web
 from . import HELP
 
@@ -40,9 +41,7 @@ def demo(*, scenario: str, address: str, level: str, routing: TextIO | None) -> 
         return
     log.set_up(level, "logfmt")
     try:
-        where = Web(listen_address=address)
-    except ValueError:
-        raise click.BadParameter(
-            "must be host:port, [::1]:port or :port", param_hint="'--web.listen-address'"
-        ) from None
-    demonstration.run(scenario, where=where, routing=routing.read() if routing else None)
+        addresses.listen(address)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--web.listen-address'") from None
+    demonstration.run(scenario, where=Web(listen_address=address), routing=routing.read() if routing else None)

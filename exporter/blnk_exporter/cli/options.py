@@ -32,6 +32,12 @@ def settings_flags(command: F) -> F:
         ),
         click.option("--web.telemetry-path", "web__telemetry_path", metavar="PATH", help="[default: /metrics]"),
         click.option(
+            "--web.external-url", "web__external_url", metavar="URL", help="Address behind a proxy.  [default: none]"
+        ),
+        click.option(
+            "--web.route-prefix", "web__route_prefix", metavar="PATH", help="[default: path of --web.external-url]"
+        ),
+        click.option(
             "--log.level",
             "log__level",
             type=click.Choice(["debug", "info", "warning", "error"]),

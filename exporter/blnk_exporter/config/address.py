@@ -7,15 +7,19 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[\w.-]+")
-_ROUTE = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+# No segment of dots alone, which a browser resolves before it asks.
+_ROUTE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
+_ROUTE_WORDS = "may hold letters, digits and . _ ~ - between its slashes, nothing else"
 _TAKEN = frozenset({"/-/healthy", "/-/ready", "/probe", "/sd", "/runbooks"})
 
 
 def listen(text: str) -> tuple[str, int]:
     """Split ``host:port``, ``[::]:port`` or ``:port`` (every interface, host is empty); port 0 takes a free one."""
     host, colon, port = text.strip().rpartition(":")
-    if not colon or not is_port(port, lowest=0) or not (host == "" or _HOST.fullmatch(host)):
+    if not colon or not port.isascii() or not port.isdigit() or not (host == "" or _HOST.fullmatch(host)):
         raise ValueError("must be host:port, [::1]:port or :port")
+    if not is_port(port, lowest=0):
+        raise ValueError(f"port {port[:20]} is over 65535")
     return host.strip("[]"), int(port)
 
 
@@ -54,8 +58,33 @@ def route(text: str) -> str:
     if text == "/" or text in _TAKEN:
         raise ValueError("is taken by a page of the exporter's own")
     if not _ROUTE.fullmatch(text):
-        raise ValueError("may hold letters, digits and . _ ~ - between its slashes, nothing else")
+        raise ValueError(_ROUTE_WORDS)
     return text
+
+
+def path_prefix(text: str) -> str:
+    """Check a path that all pages are below and write it as ``/a/b``, or empty for none."""
+    path = text.strip().strip("/")
+    if path and not _ROUTE.fullmatch(f"/{path}"):
+        raise ValueError(_ROUTE_WORDS)
+    return f"/{path}" if path else ""
+
+
+def below(external_url: str | None, route_prefix: str | None) -> str:
+    """The path that all pages are below, without a slash at its end: as Prometheus has it, the external address's own."""
+    if route_prefix is not None:
+        return path_prefix(route_prefix)
+    return path_prefix(urlsplit(external(external_url)).path) if external_url else ""
+
+
+def external(text: str) -> str:
+    """Check the address that a browser has for the exporter and take the slash off its end."""
+    url = http_url(text)
+    try:
+        path_prefix(urlsplit(url).path)
+    except ValueError:
+        raise ValueError(f"has a path that {_ROUTE_WORDS}") from None
+    return url
 
 
 def absolute(text: str) -> str:

@@ -16,6 +16,7 @@ _BYTES_MAX = 1_048_576
 _PREFIX = "BLNK_EXPORTER_"
 # With one of these the pages are served with TLS.
 _TLS = b"tls_server_config"
+_PREFIXES = {"external_url": addresses.external, "route_prefix": addresses.path_prefix}
 
 
 class Listening(NamedTuple):
@@ -29,7 +30,7 @@ class Listening(NamedTuple):
 
 
 def find(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Listening:
-    """Look where ``load`` would; raises ValueError for a flag or variable that does not hold an address.
+    """Look where ``load`` would; raises ValueError for a flag or variable that cannot be used.
 
     ``flags`` holds ``config_file`` and keys of exporter.yml such as ``web.listen_address``.
     """
@@ -48,7 +49,16 @@ def find(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Listeni
         text, host, port = _of_file(file.get("listen_address"))
     web_config = given("config_file") or file.get("config_file")
     tls = isinstance(web_config, str) and _TLS in _read(web_config)
-    return Listening(text, host, port, tls, "")
+    prefix: dict[str, str] = {}
+    for key, check in _PREFIXES.items():
+        if path := given(key) or str(file.get(key) or ""):
+            try:
+                prefix[key] = check(path)
+            except ValueError as error:
+                if given(key):
+                    raise ValueError(f"{path!r} is not a web.{key}; it {error}") from None
+    below = addresses.below(prefix.get("external_url"), prefix.get("route_prefix"))
+    return Listening(text, host, port, tls, below)
 
 
 def _of_file(value: Any) -> tuple[str, str, int]:

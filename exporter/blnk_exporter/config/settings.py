@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ..formats.dsn import PostgresDsn, RedisDsn
-from .address import absolute, http_url, listen, release, route, split_dsns, split_list, unique, unique_address
+from .address import (
+    absolute,
+    below,
+    external,
+    http_url,
+    listen,
+    path_prefix,
+    release,
+    route,
+    split_dsns,
+    split_list,
+    unique,
+    unique_address,
+)
 from .deployment import Blnk
 from .model import Model
 
@@ -212,13 +225,29 @@ class Web(Model):
         description="Interface and port: `host:port`, `[::1]:port`, or `:port` for every interface. A change takes a restart.",
     )
     telemetry_path: Annotated[str, AfterValidator(route)] = Field(
-        default="/metrics", description="Path of the page for Prometheus. A change takes a restart."
+        default="/metrics",
+        description="Path of the page for Prometheus, below `route_prefix` if there is one. A change takes a restart.",
+    )
+    external_url: Annotated[str, AfterValidator(external)] | None = Field(
+        default=None,
+        description="Address that browsers have for the exporter, as `https://ops.example/blnk`, where a reverse proxy is in "
+        "front of it. Its path is the default of `route_prefix`. A change takes a restart.",
+    )
+    route_prefix: Annotated[str, AfterValidator(path_prefix)] | None = Field(
+        default=None,
+        description="Path that all pages are below, health checks included; `/` where the proxy removes the path of "
+        "`external_url` from its requests. Default: the path of `external_url`. A change takes a restart.",
     )
     config_file: str | None = Field(
         default=None,
         description="File with TLS, users and tokens for all of the exporter's pages, as Prometheus' own servers take it: see "
         "[protect.md](protect.md). Default: the pages are open to whoever reaches the address.",
     )
+
+    @property
+    def prefix(self) -> str:
+        """The path that all pages are below, without a slash at its end: empty, or as ``/blnk``."""
+        return below(self.external_url, self.route_prefix)
 
     @property
     def host(self) -> str:

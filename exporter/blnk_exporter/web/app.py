@@ -9,9 +9,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ..fleet import Fleet
 from ..service import Service
 from . import health, metrics, runbook, status, targets
+from .document import side_page
 from .door import Door
-from .guard import OPEN, Guard
-from .keys import DOOR, FLEET, SERVICE
+from .guard import Guard, is_open
+from .html import tag
+from .keys import DOOR, FLEET, PREFIX, SERVICE, root
 from .style import POLICY
 
 _GUARD = web.AppKey("guard", Guard)
@@ -19,21 +21,26 @@ _GUARD = web.AppKey("guard", Guard)
 
 def build(service: Service) -> web.Application:
     """The application for a service that has been started."""
-    path = service.settings.own.web.telemetry_path
+    own = service.settings.own.web
     app = web.Application(client_max_size=1024, middlewares=[_watch])
-    app[SERVICE], app[FLEET] = service, Fleet(service)
+    app[SERVICE], app[FLEET], app[PREFIX] = service, Fleet(service), own.prefix
     app[DOOR], app[_GUARD] = Door(service), Guard(service)
     app.cleanup_ctx.append(_guarding)
     app[metrics.GATE] = metrics.Gate()
-    app.router.add_get(path, metrics.page, allow_head=False)
-    app.router.add_get("/probe", metrics.probe, allow_head=False)
-    app.router.add_get("/sd", targets.discovery)
-    app.router.add_get("/", status.page, allow_head=False)
-    app.router.add_get("/runbooks", runbook.moved)
-    app.router.add_get("/runbooks/", runbook.index)
-    app.router.add_get("/runbooks/{name}", runbook.page)
-    app.router.add_get("/-/healthy", health.healthy)
-    app.router.add_get("/-/ready", health.ready)
+    for path, page in (
+        (own.telemetry_path, metrics.page),
+        ("/probe", metrics.probe),
+        ("/sd", targets.discovery),
+        ("/", status.page),
+        ("/runbooks", runbook.moved),
+        ("/runbooks/", runbook.index),
+        ("/runbooks/{name}", runbook.page),
+        ("/-/healthy", health.healthy),
+        ("/-/ready", health.ready),
+    ):
+        app.router.add_get(own.prefix + path, page)
+    for path in ("/", own.prefix) if own.prefix else ():
+        app.router.add_get(path, _moved)
     app.on_response_prepare.append(_harden)
     logging.getLogger("aiohttp.server").addFilter(_is_ours)
     return app
@@ -61,9 +68,22 @@ async def _watch(
     with app[DOOR].serving(request):
         if refusal := await app[_GUARD].refusal(request):
             return refusal
-        if request.path not in OPEN:
+        if not is_open(request):
             app[DOOR].served(request)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return _not_found(request)
+
+
+async def _moved(request: web.Request) -> web.Response:
+    """Send a client that left out the prefix to the first page."""
+    raise web.HTTPFound(root(request))
+
+
+def _not_found(request: web.Request) -> web.Response:
+    text = side_page("Not found", tag("h1", "Not found"), root(request))
+    return web.Response(status=404, text=text, content_type="text/html")
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:

@@ -20,9 +20,8 @@ from ..config import Protection
 from ..config.tls import plain_name
 from ..formats import password
 from ..service import Service
+from . import health
 
-OPEN = frozenset({"/-/healthy", "/-/ready"})
-"""Pages that need no credentials, unless protect_health says so: who asks for them is the machine itself."""
 # So many wrong credentials an address may send at once, and one more after each time.
 _WRONG_BURST, _WRONG_SECONDS = 10, 6.0
 # Further ones push out the address that was silent longest.
@@ -55,6 +54,11 @@ class _Bucket:
         self.taken = max(0.0, self.taken - 1)
 
 
+def is_open(request: web.Request) -> bool:
+    """Tell whether a page needs no credentials unless protect_health says so: the machine itself asks for it."""
+    return request.match_info.handler in {health.healthy, health.ready}
+
+
 class Guard:
     """Stands in front of every page.
 
@@ -81,7 +85,7 @@ class Guard:
         """The answer for who gets no page; None for who does."""
         protection = self._service.protection
         self._take_up(protection)
-        if request.path in OPEN and not protection.protect_health:
+        if is_open(request) and not protection.protect_health:
             return None
         if protection.request_interval_seconds and (seconds := self._all.take(self._clock())):
             return self._too_many("requests", seconds)

@@ -10,6 +10,16 @@ from .door import Door
 SERVICE = web.AppKey("service", Service)
 FLEET = web.AppKey("fleet", Fleet)
 DOOR = web.AppKey("door", Door)
+PREFIX = web.AppKey("prefix", str)
+"""The path that every page is below, without a slash at its end."""
+
+
+def root(request: web.Request) -> str:
+    """The way from a page to the first one, relative: a proxy may have any path of its own in front of ours."""
+    path, prefix = request.rel_url.raw_path, request.app[PREFIX]
+    if path.startswith(f"{prefix}/"):
+        return "../" * path.removeprefix(f"{prefix}/").count("/") or "./"
+    return "../" * (path.count("/") - 1) + f"{prefix}/".removeprefix("/")
 
 
 async def asked(request: web.Request) -> Service:

@@ -5,9 +5,9 @@ from aiohttp import web
 from ..render import runbooks
 from ..render.fill import Site
 from ..render.rules import templates
-from .document import document
+from .document import side_page
 from .html import Html, join, tag
-from .keys import asked
+from .keys import asked, root
 
 # For commands that are pasted.
 _ASSUMED = (
@@ -17,22 +17,19 @@ _ASSUMED = (
 )
 
 
-async def index(_: web.Request) -> web.Response:
+async def index(request: web.Request) -> web.Response:
     """Every alert, by what it is about."""
     parts: list[Html] = [tag("h1", "Runbooks"), tag("p", _ASSUMED)]
     for template in templates():
-        items = [
-            tag("li", tag("a", alert.alert, href=f"/runbooks/{alert.alert}"), f": {alert.summary}")
-            for alert in template.alerts
-        ]
+        items = [tag("li", tag("a", alert.alert, href=alert.alert), f": {alert.summary}") for alert in template.alerts]
         if items:
             parts += [tag("h2", template.name), tag("ul", *items)]
-    return _answer("Runbooks", join(*parts))
+    return _answer(request, "Runbooks", join(*parts))
 
 
-async def moved(_: web.Request) -> web.Response:
-    """Who leaves out the slash finds them, too."""
-    raise web.HTTPPermanentRedirect("/runbooks/")
+async def moved(request: web.Request) -> web.Response:
+    """Send a client that left out the slash to the index."""
+    raise web.HTTPPermanentRedirect(f"{root(request)}runbooks/")
 
 
 async def page(request: web.Request) -> web.Response:
@@ -40,10 +37,10 @@ async def page(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     alert = runbooks.alerts().get(name)
     if alert is None:
-        lost = tag("p", "No alert has this name. ", tag("a", "All runbooks", href="/runbooks/"))
-        return _answer("No such runbook", lost, status=404)
+        lost = tag("p", "No alert has this name. ", tag("a", "All runbooks", href=f"{root(request)}runbooks/"))
+        return _answer(request, "No such runbook", lost, status=404)
     text = runbooks.render(alert, Site(limits=(await asked(request)).limits), suffix="")
-    return _answer(alert.alert, _markup(text))
+    return _answer(request, alert.alert, _markup(text))
 
 
 def _markup(text: str) -> Html:
@@ -53,14 +50,6 @@ def _markup(text: str) -> Html:
     return Html(MarkdownIt("commonmark", {"html": False}).render(text))
 
 
-def _answer(title: str, content: Html, *, status: int = 200) -> web.Response:
-    links = (("/", "State"), ("/runbooks/", "All runbooks"))
-    nav = tag(
-        "nav", tag("ul", *(tag("li", tag("a", words, href=path)) for path, words in links)), aria_label="Other pages"
-    )
-    body = (
-        tag("header", tag("p", tag("strong", "Blnk exporter"), class_="brand"), nav),
-        tag("main", content, id="main"),
-    )
-    text = document(f"{title} \u2013 Blnk", *body, class_="runbook")
+def _answer(request: web.Request, title: str, content: Html, *, status: int = 200) -> web.Response:
+    text = side_page(title, content, root(request), class_="runbook")
     return web.Response(status=status, text=text, content_type="text/html")

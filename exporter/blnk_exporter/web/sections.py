@@ -33,7 +33,7 @@ def headline(head: Headline, view: View) -> Html:
     """What needs attention, worst first."""
     hint = None
     if view.stale:
-        link = tag("a", view.metrics_path, href=view.metrics_path)
+        link = tag("a", f"/{view.metrics_path}", href=view.metrics_path)
         hint = tag("p", "Each request for ", link, " is a scrape. Does Prometheus still reach this exporter?")
     title = tag("h1", head.sentence, id="headline")
     listed = tag("ul", *map(_matter, head.matters)) if head.matters else None

@@ -56,16 +56,16 @@ def _header(view: View, *, refresh: bool) -> Html:
         )
     brand: tuple[Html | str, ...] = (tag("strong", "Blnk exporter"),)
     if view.target:
-        brand = (tag("a", "All targets", href="/"), " \u203a ", tag("strong", view.target))
+        brand = (tag("a", "All targets", href="./"), " \u203a ", tag("strong", view.target))
     return tag("header", tag("p", *brand, class_="brand"), tag("p", *scraped, words, link, "."))
 
 
 def _footer(view: View) -> Html:
     links = (
         (view.metrics_path, "Metrics"),
-        ("/runbooks/", "Runbooks"),
-        ("/-/healthy", "healthy"),
-        ("/-/ready", "ready"),
+        ("runbooks/", "Runbooks"),
+        ("-/healthy", "healthy"),
+        ("-/ready", "ready"),
     )
     items = [tag("li", tag("a", words, href=path)) for path, words in links]
     about = tag("p", f"blnk-exporter {__version__}. Times are UTC. Lines show the last 30 min.")

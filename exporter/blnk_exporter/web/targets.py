@@ -1,6 +1,7 @@
 """Several deployments: GET /sd for Prometheus, and the page that lists them for people."""
 
 import asyncio
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -21,19 +22,25 @@ async def discovery(request: web.Request) -> web.Response:
     """What there is to scrape, as Prometheus' HTTP service discovery reads it.
 
     The address is the one that the request came to; a target's path and parameter, its name as ``instance``, and its labels.
+    A request for the host of ``web.external_url`` has come through the proxy, and so will the scrapes.
     """
     service, fleet = request.app[SERVICE], request.app[FLEET]
-    scheme = {"__scheme__": "https"} if service.protection.tls else {}
+    own = service.settings.own.web
+    tls, prefix = service.protection.tls is not None, own.prefix
+    outside = urlsplit(own.external_url or "")
+    if outside.netloc.lower() == request.host.lower():
+        tls, prefix = outside.scheme == "https", outside.path
+    scheme = {"__scheme__": "https"} if tls else {}
     if not fleet.targets:
-        alone = {"__metrics_path__": service.settings.own.web.telemetry_path}
+        alone = {"__metrics_path__": prefix + own.telemetry_path}
         return web.json_response([{"targets": [request.host], "labels": scheme | alone}])
     return web.json_response(
-        [{"targets": [request.host], "labels": scheme | _labels(target)} for target in fleet.targets.values()]
+        [{"targets": [request.host], "labels": scheme | _labels(target, prefix)} for target in fleet.targets.values()]
     )
 
 
-def _labels(target: Target) -> dict[str, str]:
-    path = {"__metrics_path__": "/probe", "__param_target": target.name}
+def _labels(target: Target, prefix: str) -> dict[str, str]:
+    path = {"__metrics_path__": f"{prefix}/probe", "__param_target": target.name}
     return path | {"instance": target.name} | dict(target.labels)
 
 
@@ -48,9 +55,9 @@ async def page(request: web.Request) -> web.Response:
     lines = [line for _, line in sorted(rows, key=lambda row: _ORDER.index(row[0]))]
     count = "1 target" if len(rows) == 1 else f"{len(rows)} targets"
     links = (
-        (service.settings.own.web.telemetry_path, "Metrics of the exporter"),
-        ("/sd", "Discovery"),
-        ("/runbooks/", "Runbooks"),
+        (service.settings.own.web.telemetry_path.removeprefix("/"), "Metrics of the exporter"),
+        ("sd", "Discovery"),
+        ("runbooks/", "Runbooks"),
     )
     nav = tag(
         "nav", tag("ul", *(tag("li", tag("a", text, href=path)) for path, text in links)), aria_label="Other pages"

@@ -29,6 +29,7 @@ class View:
     changes: tuple[Change, ...]
     faults: str
     metrics_path: str
+    """Relative to this page."""
     target: str | None = None
 
     def metrics_of(self, collector: str) -> str:
@@ -38,7 +39,7 @@ class View:
     def here(self, query: str = "") -> str:
         """This page, with more of a query."""
         parts = [f"target={quote(self.target)}"] if self.target else []
-        return f"/?{'&'.join([*parts, query])}".rstrip("?&")
+        return f"?{'&'.join([*parts, query])}".rstrip("?&") or "./"
 
     @property
     def stale(self) -> bool:
@@ -68,6 +69,6 @@ def gather(service: Service, *, clock: float | None = None, target: str | None =
         history=memory.history,
         changes=tuple(memory.news.changes),
         faults=service.reload_faults,
-        metrics_path=f"/probe?target={quote(target)}" if target else service.settings.own.web.telemetry_path,
+        metrics_path=f"probe?target={quote(target)}" if target else own.web.telemetry_path.removeprefix("/"),
         target=target,
     )
