@@ -54,7 +54,7 @@ async def probe(request: web.Request) -> web.Response:
 
 
 async def _scraped(request: web.Request, service: Service) -> web.Response:
-    """What ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for."""
+    """What ``collect[]`` and ``exclude[]`` select, in the format that ``Accept`` asks for; HEAD reads nothing for it."""
     gate = request.app[GATE]
     limits, under_way = service.settings.own.limits, gate.busy[service]
     if under_way >= limits.requests:
@@ -62,13 +62,15 @@ async def _scraped(request: web.Request, service: Service) -> web.Response:
     gate.busy[service] += 1
     try:
         budget = budget_seconds(request.headers.get(_TIMEOUT_HEADER), limits)
-        snapshot = await service.scrape(
-            budget_seconds=budget,
-            collect=_named(request, "collect"),
-            exclude=_named(request, "exclude"),
-        )
+        collect, exclude = _named(request, "collect"), _named(request, "exclude")
         how = exposition.negotiate(",".join(request.headers.getall("Accept", [])))
         packed = exposition.accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
+        # As a header, since aiohttp's content_type= refuses parameters.
+        headers = {"Content-Type": how.content_type} | ({"Content-Encoding": "gzip"} if packed else {})
+        if request.method == "HEAD":
+            service.scraper.select(collect, exclude)
+            return web.Response(headers=headers)
+        snapshot = await service.scrape(budget_seconds=budget, collect=collect, exclude=exclude)
         samples, most = service.samples(snapshot), limits.series_per_metric
         if sum(len(outcome.samples) for outcome in snapshot.outcomes) <= _SAMPLES_MAX_AT_ONCE:
             body = _body(samples, how, most, packed=packed)
@@ -81,9 +83,7 @@ async def _scraped(request: web.Request, service: Service) -> web.Response:
         gate.busy[service] -= 1
         if not gate.busy[service]:
             del gate.busy[service]
-    # As a header, since aiohttp's content_type= refuses parameters.
-    encoding = {"Content-Encoding": "gzip"} if packed else {}
-    return web.Response(body=body, headers={"Content-Type": how.content_type, **encoding})
+    return web.Response(body=body, headers=headers)
 
 
 def _named(request: web.Request, name: str) -> list[str]:
