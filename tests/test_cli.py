@@ -253,7 +253,7 @@ def test_scrape_of_what_works(here: Path) -> None:
 
 @contextlib.contextmanager
 def answering(answer: bytes, asked: list[bytes] | None = None) -> Iterator[int]:
-    """A port that gives everybody the same answer, and notes what it was asked."""
+    """A port that gives each client the same answer, and notes what it was asked."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

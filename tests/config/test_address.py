@@ -43,7 +43,7 @@ def test_a_prefix_is_written_one_way(text, path) -> None:
 
 
 @pytest.mark.parametrize("text", ["/a//b", "/a b", "/{a}", "/a/..", "/./a", "/a?b", "/%61", "/ü"])
-def test_what_is_no_prefix_is_refused(text) -> None:
+def test_an_invalid_prefix_is_refused(text) -> None:
     """Nothing that a browser or a proxy would change on the way."""
     with pytest.raises(ValueError, match="may hold letters, digits"):
         address.path_prefix(text)

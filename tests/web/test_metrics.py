@@ -154,7 +154,7 @@ async def test_head_is_get_without_its_body(stage: Stage, path: str) -> None:
 
 
 async def test_head_leaves_the_exporter_as_it_was(stage: Stage) -> None:
-    """It is no scrape: neither readiness nor the age of the last one may come from it."""
+    """HEAD is not a scrape: neither readiness nor the age of the last one may come from it."""
     assert (await stage.get("/metrics", "HEAD")).status == 200
     assert (await stage.get("/-/ready")).status == 503
     assert stage.service.memory.scraped_at is None

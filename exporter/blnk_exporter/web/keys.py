@@ -15,7 +15,7 @@ PREFIX = web.AppKey("prefix", str)
 
 
 def root(request: web.Request) -> str:
-    """The way from a page to the first one, relative: a proxy may have any path of its own in front of ours."""
+    """Return the relative way from a page to the first one: a proxy may put any path before ours."""
     path, prefix = request.rel_url.raw_path, request.app[PREFIX]
     if path.startswith(f"{prefix}/"):
         return "../" * path.removeprefix(f"{prefix}/").count("/") or "./"
