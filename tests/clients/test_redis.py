@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import os
 import shutil
+import tempfile
 import traceback
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from blnk_exporter.clients.redis_wire import ImpatientSSLConnection
 from blnk_exporter.collectors import workers
-from blnk_exporter.errors import Malformed, ReadingError, Refused, Unreachable
+from blnk_exporter.errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
 from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
@@ -399,7 +403,7 @@ async def test_tls_with_a_known_authority(tls_store: Callable[..., Any], pki: Pk
 async def test_plain_words_to_a_server_that_wants_tls(tls_store: Callable[..., Any], pki: Pki) -> None:
     """It hangs up without a word: ours says what to look at."""
     async with tls_store(pki.server) as server, redis_client(server) as client:
-        with pytest.raises(Unreachable, match="begins with rediss://"):
+        with pytest.raises(Unreachable, match="must begin with rediss://"):
             await client.execute(("PING",))
 
 
@@ -423,11 +427,40 @@ async def test_tls_without_verification(tls_store: Callable[..., Any], pki: Pki)
         assert await client.execute(("PING",)) == [b"PONG"]
 
 
-async def test_tls_to_a_plain_server_ends_at_the_callers_deadline(store: ValkeyServer) -> None:
+async def test_tls_to_a_plain_server_says_so(store: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """rediss:// by mistake: plain Redis takes a TLS greeting for half a line and waits for the rest."""
+    monkeypatch.setattr(ImpatientSSLConnection, "handshake_seconds", 0.2)
     async with redis_client(store, tls=True) as client:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.execute(("PING",)), 0.2)
+        with pytest.raises(TimedOut, match="no TLS handshake; is TLS expected there"):
+            await client.execute(("PING",))
+
+
+@pytest_asyncio.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as made:
+        yield made
+
+
+async def test_a_server_that_demands_a_certificate_is_named(
+    pki: Pki, new_store: Callable[..., Any], stack: AsyncExitStack
+) -> None:
+    """In TLS 1.3 the server refuses after the handshake, and what the client sees is mostly a closed connection."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no redis-server in PATH, and the wheel's Valkey has no TLS")
+    with tempfile.NamedTemporaryFile() as authority:
+        # Readable for the account that the server runs under.
+        shutil.copyfile(pki.ca, authority.name)
+        os.chmod(authority.name, 0o644)  # noqa: PTH101 - not blocking
+        args = ("--tls-auth-clients", "yes", "--tls-ca-cert-file", authority.name)
+        server = await stack.enter_async_context(new_store(binary=Path(program), tls=pki.server, args=args))
+        for password in (None, SecretStr("secret")):
+            fields = {"tls": True, "ca_file": str(pki.ca), "password": password}
+            for _ in range(5):
+                async with redis_client(server, **fields) as client:
+                    with pytest.raises(ReadingError, match="client's certificate") as caught:
+                        await client.execute(("PING",))
+                assert caught.value.reason in {"refused", "unreachable"}
 
 
 async def test_a_missing_ca_file_is_no_defect(store: ValkeyServer, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ RANK = {name: rank for rank, names in enumerate(ROWS) for name in names.split()}
 HOMES = {
     "bcrypt": {"formats/password.py"},
     "asyncpg": {"clients/postgres.py", "sandbox"},
-    "redis": {"clients/redis.py", "sandbox"},
+    "redis": {"clients/redis.py", "clients/redis_wire.py", "sandbox"},
     "aiohttp": {"clients/http.py", "web", "serve.py", "sandbox", "demo_alerts.py"},
     "prometheus_client": {"exposition.py"},
     "psutil": {"clients/files.py"},

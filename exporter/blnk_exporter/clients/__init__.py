@@ -50,7 +50,8 @@ async def open_clients(
             timeout, most = limits.health_timeout_seconds, limits.response_bytes
             return tuple(HttpTarget(session, url, timeout_seconds=timeout, response_bytes=most) for url in urls)
 
-        redis = RedisClient(settings.redis) if settings.redis else None
+        most = limits.database_response_bytes
+        redis = RedisClient(settings.redis, response_bytes=most) if settings.redis else None
         if redis:
             stack.push_async_callback(redis.close)
         postgres = tuple(

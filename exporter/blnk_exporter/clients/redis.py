@@ -4,17 +4,17 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis import exceptions as foreign
-from redis._parsers.hiredis import NOT_ENOUGH_DATA
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
 from ..errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import RedisDsn
 from . import tls
 from .redis_reply import checked
+from .redis_wire import BoundedParser, ImpatientSSLConnection, TooLarge
 
 Command = tuple[str | bytes | int | float, ...]
 Reply = Any
@@ -23,6 +23,8 @@ Reply = Any
 # Its stub knows tuples of one only.
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _Batch = list[tuple[Sequence[Command], asyncio.Future[list[Reply]]]]
+# A name, or a balancer, may lead elsewhere by now, while the server that it led to keeps its clients.
+_CONNECTION_SECONDS_MAX = 300.0
 
 
 class RedisClient:
@@ -30,14 +32,20 @@ class RedisClient:
 
     There is at most one connection and one round trip under way. A caller that leaves early costs the others
     nothing; when the last one has left, the connection is dropped, since half a reply may be on its way.
+    ``response_bytes`` is the most that one round trip may bring.
     """
 
-    def __init__(self, dsn: RedisDsn) -> None:
+    def __init__(self, dsn: RedisDsn, *, response_bytes: int = 16_777_216) -> None:
         self._dsn = dsn
+        self._response_bytes = response_bytes
         self._connection: AbstractConnection | None = None
+        self._connected_at = float("-inf")
+        self._named = False
         self._waiting: _Batch = []
         self._flying: _Batch = []
         self._flight: asyncio.Task[None] | None = None
+        self.connections = 0
+        """How many connections have been made: what was learned of a server holds for one of them."""
 
     @property
     def address(self) -> str:
@@ -66,6 +74,10 @@ class RedisClient:
             self._flight.cancel()
             await asyncio.wait([self._flight])
         await self._drop()
+
+    def reconnect(self) -> None:
+        """Let the next round trip begin with a new connection: the address may lead to another server by now."""
+        self._connected_at = float("-inf")
 
     def _take_off(self) -> None:
         if self._flight is None:
@@ -96,12 +108,17 @@ class RedisClient:
         """Carry one batch there and back; a failure is delivered to every caller of the batch."""
         try:
             replies = iter(await self._round_trip([command for commands, _ in batch for command in commands]))
+        except TooLarge as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+            # One caller's reply is at fault; the others have theirs without it.
+            for asked in batch if len(batch) > 1 else ():
+                await self._deliver([asked])
+            return
         except Exception as error:  # noqa: BLE001 - a defect is the callers', who report it; nobody awaits this task
             # What is not translated may hold a piece of what was sent, a password for one: only its kind goes on.
             failure = error if isinstance(error, ReadingError) else RuntimeError(type(error).__name__)
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(failure)
+            _fail(batch, failure)
             return
         for commands, future in batch:
             mine = [next(replies) for _ in commands]
@@ -119,28 +136,59 @@ class RedisClient:
             return await self._exchange(commands)
 
     async def _exchange(self, commands: list[Command]) -> list[Reply]:
-        fresh = self._connection is None
         try:
-            connection = self._connection = self._connection or await self._connect()
+            connection = await self._kept() or await self._renewed()
             # So that CLIENT LIST on the server names us; where an ACL forbids it, that is no loss.
-            named: list[Command] = [("CLIENT", "SETNAME", "blnk_exporter")] if fresh else []
+            named: list[Command] = [] if self._named else [("CLIENT", "SETNAME", "blnk_exporter")]
+            parser = _parser(connection)
+            parser.budget.renew(self._response_bytes)
             # Packed in C: the driver's own way of packing is as much work as all the rest of a round trip.
             await connection.send_packed_command(b"".join(map(_pack, [*named, *commands])))
-            replies = await _read(connection, len(named) + len(commands))
+            replies = await parser.read_replies(len(named) + len(commands))
+            self._named = True
+            replies = [_refusal(reply) if isinstance(reply, Exception) else reply for reply in replies]
             return list(map(checked, commands, replies[len(named) :]))
         except BaseException as error:
+            fresh = not self._named
             await self._drop()
             failure = _translate(error)
             if failure is None:
                 raise
-            if fresh and not self._dsn.tls and str(failure) == os.strerror(errno.ECONNRESET):
-                failure = Unreachable(f"{failure}; if it wants TLS, the URL begins with rediss://")
+            if fresh and str(failure) == os.strerror(errno.ECONNRESET):
+                failure = Unreachable(f"{failure}; {_HANGS_UP[self._dsn.tls]}")
             raise failure from None
+
+    async def _kept(self) -> AbstractConnection | None:
+        """The connection, unless it is too old or something has come on it that was not asked for."""
+        if self._connection is None or self._now() - self._connected_at > _CONNECTION_SECONDS_MAX:
+            return None
+        if await self._connection.can_read():
+            await self._drop()
+        return self._connection
+
+    async def _renewed(self) -> AbstractConnection:
+        """A new connection in place of the old one, which is kept where the server refuses another login."""
+        try:
+            connection = await self._connect()
+        except Refused:
+            if self._connection is None:
+                raise
+            connection = self._connection
+        else:
+            await self._drop()
+            self.connections += 1
+        self._connection, self._connected_at = connection, self._now()
+        return connection
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _connect(self) -> AbstractConnection:
         connection = _connection(self._dsn)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
+            _parser(connection).expect_silence()
         except BaseException as error:
             await connection.disconnect(nowait=True)
             failure = _translate_login(error)
@@ -150,15 +198,24 @@ class RedisClient:
         return connection
 
     async def _drop(self) -> None:
+        self._named = False
         if self._connection:
             connection, self._connection = self._connection, None
             await connection.disconnect(nowait=True)
 
 
 def _disappoint(batch: _Batch) -> None:
+    _fail(batch, Unreachable("the connection was closed"))
+
+
+def _fail(batch: _Batch, failure: Exception) -> None:
     for _, future in batch:
         if not future.done():
-            future.set_exception(Unreachable("the connection was closed"))
+            future.set_exception(failure)
+
+
+def _parser(connection: AbstractConnection) -> BoundedParser:
+    return cast("BoundedParser", connection._parser)  # noqa: SLF001 - the driver has no other way to it
 
 
 def _connection(dsn: RedisDsn) -> AbstractConnection:
@@ -170,6 +227,7 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         "db": dsn.database,
         "protocol": 2,
         "driver_info": None,
+        "parser_class": BoundedParser,
         "socket_timeout": None,
         "socket_connect_timeout": None,
     }
@@ -178,7 +236,7 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
     if not dsn.tls:
         return Connection(host=dsn.host, port=dsn.port, **common)
     tls.check_files(dsn.ca_file)
-    return SSLConnection(
+    return ImpatientSSLConnection(
         host=dsn.host,
         port=dsn.port,
         ssl_cert_reqs="required" if dsn.tls_verify else "none",
@@ -186,26 +244,6 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         ssl_ca_certs=dsn.ca_file,
         **common,
     )
-
-
-async def _read(connection: AbstractConnection, count: int) -> list[Reply]:
-    """So many replies; an error reply to one command is a value, so that those behind it are still read.
-
-    Out of the driver's parser: its own way to read one reply costs as much as all the rest of a round trip.
-    """
-    parser: Any = connection._parser  # noqa: SLF001 - there is no other way to it
-    replies: list[Reply] = []
-    while len(replies) < count:
-        try:
-            reply = parser._reader.gets(False)  # noqa: SLF001 - as bytes
-        except (ValueError, LookupError, TypeError, AttributeError):
-            # The driver takes some errors and types apart that only look like Redis'.
-            raise foreign.InvalidResponse from None
-        if reply is NOT_ENOUGH_DATA:
-            await parser.read_from_socket()
-        else:
-            replies.append(_refusal(reply) if isinstance(reply, Exception) else reply)
-    return replies
 
 
 def _refusal(error: Exception) -> ReadingError:
@@ -230,6 +268,10 @@ def _refusal(error: Exception) -> ReadingError:
             raise error
 
 
+_HANGS_UP = {
+    False: "if it expects TLS, the URL must begin with rediss://",
+    True: "a Redis that demands a client's certificate hangs up like this, and neither Blnk nor the exporter has one",
+}
 _REFUSALS = ("unknown command", "unknown subcommand", "BUSY ", "DENIED ", "MISCONF ", "UNKILLABLE ")
 
 
@@ -272,6 +314,8 @@ def _translate(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - 
             return Malformed("not the Redis protocol")
         case foreign.TimeoutError():
             return TimedOut("no answer in time")
+        case foreign.ConnectionError() if "SSL handshake is taking longer" in str(error):
+            return TimedOut("no TLS handshake; is TLS expected there?")
         case foreign.ConnectionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
         case _:

@@ -27,7 +27,7 @@ def _texts_or_nothing(reply: Any) -> bool:
 
 
 def _clock(reply: Any) -> bool:
-    return _texts(reply) and len(reply) == 2 and all(map(bytes.isdigit, reply))
+    return _texts(reply) and len(reply) == 2 and all(part.isdigit() and len(part) <= 12 for part in reply)
 
 
 def _scored(reply: Any) -> bool:

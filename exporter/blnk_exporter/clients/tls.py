@@ -25,6 +25,8 @@ def failure(error: BaseException) -> ReadingError | None:
             return Unreachable("the connection was closed during TLS")
         case _ if getattr(cause, "reason", None) in _NOT_TLS:
             return Malformed("the answer is not TLS")
+        case _ if getattr(cause, "reason", None) == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+            return Refused("the server demands a client's certificate")
         case _:
             reason = (getattr(cause, "reason", None) or "a certificate or key cannot be used").replace("_", " ").lower()
             return Refused(f"TLS fails: {reason}")

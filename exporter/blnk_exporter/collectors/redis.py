@@ -12,7 +12,7 @@ from typing import Any
 
 from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError
-from ..formats.redis_info import Info, parse
+from ..formats.redis_info import Info, finite, parse
 from ..metric import Metric, Sample
 from ..right import Command
 
@@ -216,8 +216,8 @@ def _info(info: Info) -> Iterator[Sample]:
         ROLE, "role", {"master": "primary", "slave": "replica"}.get(role or "", role), ("primary", "replica")
     )
     for name, record in info.records("db").items():
-        yield from KEYS(_number(record.get("keys")), database=name)
-        yield from KEYS_EXPIRING(_number(record.get("expires")), database=name)
+        yield from KEYS(finite(record.get("keys")), database=name)
+        yield from KEYS_EXPIRING(finite(record.get("expires")), database=name)
     # A count over what is left of a section would be too small.
     if role == "master" and info.whole("replication"):
         yield from _replicas(info)
@@ -236,10 +236,10 @@ def _replicas(info: Info) -> Iterator[Sample]:
     online = [record for record in replicas if record["state"] == "online"]
     yield from REPLICAS(len(online), state="online")
     yield from REPLICAS(len(replicas) - len(online), state="other")
-    lags = [lag for record in online if (lag := _number(record.get("lag"))) is not None]
+    lags = [lag for record in online if (lag := finite(record.get("lag"))) is not None]
     yield from REPLICA_LAG(max(lags, default=None))
     ours = info.number("master_repl_offset")
-    theirs = [offset for record in online if (offset := _number(record.get("offset"))) is not None]
+    theirs = [offset for record in online if (offset := finite(record.get("offset"))) is not None]
     yield from REPLICA_LAG_BYTES(max(0.0, ours - min(theirs)) if ours is not None and theirs else None)
 
 
@@ -247,16 +247,9 @@ def _errors(info: Info) -> Iterator[Sample]:
     counts = dict.fromkeys((*_ERRORS, "other"), 0.0)
     for name, record in info.records("errorstat_").items():
         word = name.removeprefix("errorstat_")
-        counts[word if word in counts else "other"] += _number(record.get("count")) or 0.0
+        counts[word if word in counts else "other"] += finite(record.get("count")) or 0.0
     for word, count in counts.items():
         yield from ERRORS(count, error=word)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
 
 
 async def read(source: Store) -> RedisReading:

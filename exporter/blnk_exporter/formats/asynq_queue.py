@@ -3,6 +3,7 @@
 Source: asynq ``internal/rdb/rdb.go`` and ``inspect.go``, v0.25.1.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from . import asynq
 OVERDUE_SECONDS = 60
 # A lease lives 30 seconds and is renewed while its task is worked on, and asynq recovers what it can within a minute.
 STALE_LEASE_SECONDS = 180
+# Redis counts in 64 bits.
+_DIGITS_MAX = 20
 
 Command = tuple[Any, ...]
 
@@ -53,15 +56,29 @@ def _counters(reply: Any) -> dict[str, Any]:
     processed, failed, paused_at = reply
     # asynq counts up from a key that does not exist: its absence is a true zero.
     return {
-        "processed": int(processed or 0),
-        "failed": int(failed or 0),
+        "processed": _whole(processed or b"0"),
+        "failed": _whole(failed or b"0"),
         "paused": paused_at is not None,
-        "paused_at": None if paused_at is None else float(paused_at),
+        "paused_at": None if paused_at is None else _finite(paused_at),
     }
 
 
 def _score(reply: Any) -> dict[str, Any]:
-    return {"": float(reply[1]) if reply else None}
+    return {"": _finite(reply[1]) if reply else None}
+
+
+def _whole(text: bytes) -> int:
+    """A number as Redis counts; raises ValueError for others, which Python would take in any length."""
+    if len(text) > _DIGITS_MAX:
+        raise ValueError(text)
+    return int(text)
+
+
+def _finite(text: bytes) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _overdue(now: float) -> str:
@@ -149,7 +166,7 @@ def parse_head(
                 # Only an id that still waits after its content was found missing is evidence: others were just taken.
                 "head_lost": False if exists else (True if next_id == task_id else None),
                 # Absent for tasks that a stopping worker put back: then the age is not known.
-                "pending_since": None if since is None else int(since) / 1e9,
+                "pending_since": None if since is None else _whole(since) / 1e9,
             }
         except ReadingError as error:
             gaps.append(Gap("head", error.reason, str(error)))

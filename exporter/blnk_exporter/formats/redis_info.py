@@ -3,6 +3,7 @@
 Source: redis.io/commands/info, Redis 7.0 to 7.4, Valkey 8 and 9 (which renamed ``redis_mode``).
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -23,12 +24,8 @@ class Info:
         return next((self.fields[name] for name in names if name in self.fields), None)
 
     def number(self, *names: str) -> float | None:
-        """The field as a number; None where it is missing or no number."""
-        value = self.text(*names)
-        try:
-            return float(value.removesuffix("%")) if value is not None else None
-        except ValueError:
-            return None
+        """The field as a finite number; None where it is missing or something else."""
+        return finite(self.text(*names))
 
     def records(self, prefix: str) -> dict[str, dict[str, str]]:
         """Fields whose value is a list of pairs, by name: ``db0:keys=1,expires=0`` and its like."""
@@ -37,6 +34,15 @@ class Info:
             for name, value in self.fields.items()
             if name.startswith(prefix) and "=" in value
         }
+
+
+def finite(text: str | None) -> float | None:
+    """The number that a text says; None without a text, and for any other text."""
+    try:
+        number = float((text or "").removesuffix("%"))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def parse(raw: bytes) -> Info:
