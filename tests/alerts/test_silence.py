@@ -98,7 +98,7 @@ STORIES: Mapping[str, tuple[tuple[str, ...], Mapping[str, Phases]]] = {
             "blnk_workers_servers": _begins(0, 2),
             'blnk_queues_pending_tasks{queue="new:transaction_1"}': _begins(40, 0),
             'blnk_queues_processed_total{queue="new:transaction_1"}': _begins(7, Rate(1)),
-            'blnk_ledger_tail_behind_rows{table="transactions"}': _begins(5000, 0),
+            'blnk_ledger_tail_behind_ids{table="transactions"}': _begins(5000, 0),
             'blnk_tables_size_bytes{table="transactions"}': _begins(8192, 16384),
         },
     ),

@@ -58,11 +58,38 @@ async def test_a_late_commit_is_counted_once(ledger: Ledger) -> None:
         await ledger.write("APPLIED", connection=slow)
         await ledger.write("APPLIED")
         assert await follower.value(COUNT, "APPLIED", "USD") == 1
-        assert await follower.value("tail_awaited_ids", "transactions") == 1
+        assert await follower.value("tail_awaited_gaps", "transactions") == 1
         await transaction.commit()
         assert await follower.value(COUNT, "APPLIED", "USD") == 2
         assert await follower.value(COUNT, "APPLIED", "USD") == 2
-        assert await follower.value("tail_awaited_ids", "transactions") == 0
+        assert await follower.value("tail_awaited_gaps", "transactions") == 0
+
+
+async def test_a_jump_of_a_sequence_loses_no_row(ledger: Ledger) -> None:
+    """What commits late below the jump is counted, what follows it too, and the exporter reads below it after a restart."""
+    queued = await ledger.write("QUEUED", age=50)
+    async with ledger.followed() as follower, ledger.session() as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        await ledger.write("REJECTED", connection=slow)
+        for table in ("transactions", "transaction_journal"):
+            await ledger.connection.execute(f"SELECT setval('blnk.{table}_id_seq', 2147483400)")
+        await ledger.write("APPLIED")
+        assert await follower.value(COUNT, "APPLIED", "USD") == 1
+        await transaction.commit()
+        found = await follower.read()
+        assert found["blnk_ledger_transactions_total"][("REJECTED", "USD")] == 1
+        assert found["blnk_ledger_journal_changes_total"][("INSERT",)] == 2
+        tables = {("transactions",): 0, ("transaction_journal",): 0}
+        assert found["blnk_ledger_tail_dropped_gaps_total"] == tables
+        assert found["blnk_ledger_tail_behind_ids"] == tables
+        assert max(found["blnk_ledger_tail_awaited_gaps"].values()) <= 3
+    async with ledger.followed() as restarted:
+        found = await restarted.read()
+        assert found["blnk_ledger_history_complete"] == {(): 1}
+        assert found["blnk_ledger_unresolved_transactions"] == {(): 1}
+        await ledger.outcome("APPLIED", queued)
+        assert await restarted.value("unresolved_transactions") == 0
 
 
 async def test_a_transaction_open_at_the_start_is_not_lost(ledger: Ledger) -> None:
@@ -395,7 +422,7 @@ async def test_one_reading_takes_so_many_rows_and_the_next_the_rest(newest: Ledg
         for taken, left in ((1000, 100), (1100, 0)):
             found = await follower.read()
             assert found["blnk_ledger_transactions_total"][("APPLIED", "USD")] == taken
-            assert found["blnk_ledger_tail_behind_rows"] == {(table,): left for table in tables}
+            assert found["blnk_ledger_tail_behind_ids"] == {(table,): left for table in tables}
 
 
 async def test_every_currency_is_known_before_its_next_row_comes(newest: Ledger) -> None:

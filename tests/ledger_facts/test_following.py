@@ -20,12 +20,16 @@ def begun(last: int = 0, **bounds: Any) -> Following:
 
 def rows(*fresh: list[Any], last: int | None = None) -> dict[str, Any]:
     last = max((row[0] for row in fresh), default=0) if last is None else last
-    return {"oldest": 100, "next": 100, "last": last, "missing": None, "fresh": [*fresh] or None, "now": 1000.0}
+    found = {"last": last, "missing": None, "fresh": [*fresh] or None}
+    return found | {"oldest": 100, "next": 100, "most": 50_000, "now": 1000.0}
 
 
 def walk(known: Following, *found: list[Any], since: float | None = 500.0) -> None:
     """One step back into history, at 1000 of Unix time."""
-    known.take_walk({"before": known.walk_before, "open": [*found] or None, "since": since}, now=1.0, at=1000.0)
+    before = known.walk_before or 0
+    looked = min(known.span, before)
+    row = {"looked": looked, "lowest": before - looked + 1 if looked else None}
+    known.take_walk(row | {"open": [*found] or None, "since": since}, now=1.0, at=1000.0)
 
 
 def flow(known: Following, now: float = 1000.0, without_task: int | None = None) -> Flow:
@@ -181,6 +185,15 @@ def test_history_that_reads_as_the_future_began_now_at_the_latest() -> None:
     known = begun(100)
     walk(known, since=1000.0 + 9 * HOUR)
     assert flow(known).since == 1000.0
+
+
+def test_ids_that_were_never_used_are_no_history() -> None:
+    """The sequence has jumped: the bound is one of rows, and what is below the jump is still read."""
+    known = begun(2_000_000_000, history_rows=1000)
+    known.take_walk({"looked": 500, "lowest": 4501, "open": None, "since": 999.0}, now=1.0, at=1000.0)
+    assert (known.walk_before, known.walked, known.complete) == (4500, 500, False)
+    known.take_walk({"looked": 500, "lowest": 4001, "open": None, "since": 998.0}, now=1.0, at=1000.0)
+    assert (known.walk_before, known.complete) == (4000, True)
 
 
 def test_history_is_walked_as_far_when_it_is_walked_again() -> None:

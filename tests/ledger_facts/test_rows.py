@@ -35,9 +35,9 @@ SEAL = """
 LAST, NEW, SPAN = 40_000, 100, 1000
 POSITIONS = {
     "rows": LAST - NEW,
-    "rows_again": [7, 9],
+    "rows_again": [[7, 7], [9, 12], [50_000, 2_000_000_000]],
     "journal": LAST - NEW,
-    "journal_again": [7, 9],
+    "journal_again": [[7, 7], [9, 12], [50_000, 2_000_000_000]],
     "before": LAST // 2,
     "open": [*range(1, 301)],
     "sealed": [100, "c100"],

@@ -70,7 +70,7 @@ INFLIGHT_AGE = _metric(
 )
 CAPPED = _metric(
     "open_transactions_capped",
-    "1 when there are more open transactions of a status than are remembered: the number is at least what is told.",
+    "1 when more transactions of a status are open than are remembered: the number shown is a lower bound.",
     "ledger.open_rows",
     "status",
 )
@@ -96,18 +96,18 @@ CHANGES = _metric(
     "action",
 )
 BEHIND = _metric(
-    "tail_behind_rows", "New ids that one reading did not take and the next ones will.", "max(id)", "table"
+    "tail_behind_ids", "Ids above the newest row that was read, up to the table's newest row.", "max(id)", "table"
 )
 AWAITED = _metric(
-    "tail_awaited_ids",
-    "Missing ids whose transactions may yet commit; they are asked for again.",
+    "tail_awaited_gaps",
+    "Runs of missing ids whose transactions may still commit; they are looked up again.",
     "pg_current_snapshot()",
     "table",
 )
 DROPPED = _metric(
-    "tail_dropped_ids_total",
-    "Missing ids that were given up because there were too many. Ids that nobody ever used count too: where the sequence leaps, or goes on after a TRUNCATE, all of those that it has passed.",
-    "limits",
+    "tail_dropped_gaps_total",
+    "Runs of missing ids that are no longer looked up, though a transaction may still fill them: there were over 10000.",
+    "transactions.id, transaction_journal.id",
     "table",
 )
 CLOCK = _metric(

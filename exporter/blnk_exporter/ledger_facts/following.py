@@ -22,6 +22,17 @@ _ASKED_AGAIN = 100
 _SPANS = (20_000, 5_000, 1_000, 200)
 
 
+def _gaps(tail: Tail) -> list[tuple[int, int]]:
+    """What to ask for again: the first and the last id of each gap."""
+    return [(gap.start, gap.stop - 1) for gap in tail.awaited]
+
+
+def _take(tail: Tail, fresh: Iterable[int], row: Row, now: float) -> set[int]:
+    """Which of the rows that one answer holds are new."""
+    seen = Snapshot(row["oldest"], row["next"])
+    return tail.take(fresh, row["last"], seen, now=now, late_max=row["most"])
+
+
 @dataclass(frozen=True)
 class Bounds:
     """How much is remembered: open transactions per status, currencies, rows and seconds back into history."""
@@ -64,9 +75,9 @@ class Following:
         """What the next reading has to know."""
         return {
             "rows": self.rows.position,
-            "rows_again": self.rows.awaited,
+            "rows_again": _gaps(self.rows),
             "journal": self.journal.position,
-            "journal_again": self.journal.awaited,
+            "journal_again": _gaps(self.journal),
             "open": [number for found in self.open.values() for number in islice(found, _ASKED_AGAIN)],
             "before": self.walk_before,
             "span": self.span,
@@ -106,7 +117,7 @@ class Following:
             return
         self.went_back |= row["last"] < self.rows.position
         fresh = {found[0]: found for found in row["fresh"] or ()}
-        new = self.rows.take([*fresh], row["last"], Snapshot(row["oldest"], row["next"]), now=now)
+        new = _take(self.rows, fresh, row, now)
         for number in sorted(new):
             _, status, currency, due, _ = fresh[number]
             self.transactions[status if status in STATUSES else OTHER, self._currency(currency)] += 1
@@ -124,7 +135,7 @@ class Following:
             self.journal.begin(row["last"], row["missing"] or (), now=now)
             return
         fresh = {found[0]: found for found in row["fresh"] or ()}
-        new = self.journal.take([*fresh], row["last"], Snapshot(row["oldest"], row["next"]), now=now)
+        new = _take(self.journal, fresh, row, now)
         written_after, waits = [], []
         for number in new:
             _, action, status, seconds = fresh[number]
@@ -163,11 +174,11 @@ class Following:
 
     def take_walk(self, row: Row, *, now: float, at: float) -> None:
         """Older rows that have no outcome, from ``before`` downwards. ``at`` is Unix time in seconds."""
-        before = row["before"] or 0
         for number, status, due in row["open"] or ():
             self._open(number, status, due, now)
-        self.walked += min(self.span, before)
-        self.walk_before = max(0, before - self.span)
+        self.walked += row["looked"]
+        # By the rows that are there, so that ids which were never used cost no reading and no part of the bound.
+        self.walk_before = row["lowest"] - 1 if row["looked"] else 0
         if row["since"] is not None:
             self.since = min(row["since"], at)
         too_old = self.since is not None and at - self.since > self.bounds.history_seconds

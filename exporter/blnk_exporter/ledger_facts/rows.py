@@ -14,11 +14,16 @@ ROWS_MAX = 50_000
 _LOOK_BACK = 1000
 _OPEN_STATUSES = "('QUEUED', 'SCHEDULED', 'INFLIGHT')"
 
-_POSITION = """
+
+def _position(name: str) -> str:
+    """How far a table was followed, and what else the statements are told."""
+    return f"""
     SELECT coalesce(($1::json ->> '{name}')::bigint, 9223372036854775807) AS position, ($1::json ->> '{name}') IS NULL AS first,
-           ARRAY(SELECT json_array_elements_text($1::json -> '{name}_again')::bigint) AS again,
-           $1::json ->> 'zone' AS zone, ($1::json ->> 'span')::bigint AS most
+           $1::json -> '{name}_again' AS again, $1::json ->> 'zone' AS zone,
+           least({ROWS_MAX}, ($1::json ->> 'span')::bigint * 5) AS most
 """
+
+
 # An id that is missing now may be one whose transaction has yet to commit.
 _MISSING = """
     CASE WHEN a.first THEN (
@@ -78,21 +83,24 @@ _CLOSED = f"""
 
 
 def _fresh(table: str, columns: str) -> str:
-    """New rows above the position, the lowest first, and the late ones among those asked for again."""
+    """New rows above the position, the lowest first, and as many at most that have come late into a gap."""
     return f"""
-        (SELECT {columns} FROM blnk.{table} t WHERE t.id > a.position ORDER BY t.id LIMIT least({ROWS_MAX}, a.most * 5))
+        (SELECT {columns} FROM blnk.{table} t WHERE t.id > a.position ORDER BY t.id LIMIT a.most)
         UNION ALL
-        (SELECT {columns} FROM blnk.{table} t WHERE t.id = ANY (a.again))
+        (SELECT late.* FROM json_array_elements(a.again) gap, LATERAL (
+             SELECT {columns} FROM blnk.{table} t
+             WHERE t.id >= (gap ->> 0)::bigint AND t.id <= (gap ->> 1)::bigint ORDER BY t.id LIMIT a.most) late
+         LIMIT a.most)
     """  # noqa: S608 - built of constants
 
 
 def _tail(name: str, table: str, columns: str, row: str, joins: str = "") -> str:
     """One row: the snapshot, the newest id, the new rows as JSON arrays, and the ids that are missing at first."""
     return f"""
-        SELECT {_SNAPSHOT}, extract(epoch FROM now()) AS now,
+        SELECT {_SNAPSHOT}, extract(epoch FROM now()) AS now, a.most,
                (SELECT json_agg(json_build_array({row})) FROM ({_fresh(table, columns)}) f {joins}) AS fresh,
                {_MISSING.format(back=_LOOK_BACK, table=table)}
-        FROM ({_POSITION.format(name=name)}) a, pg_current_snapshot() s,
+        FROM ({_position(name)}) a, pg_current_snapshot() s,
              (SELECT coalesce(max(id), 0) AS last FROM blnk.{table}) l
     """  # noqa: S608 - built of constants
 
@@ -122,7 +130,7 @@ REASONS = Table(
     sql={
         0: f"""
         SELECT f.id, {_REASON} AS reason
-        FROM ({_POSITION.format(name="rows")}) a,
+        FROM ({_position("rows")}) a,
              LATERAL ({_fresh("transactions", "id, status, meta_data ->> 'blnk_rejection_reason' AS reason")}) f
         WHERE (f.status = 'REJECTED') IS TRUE
         """,  # noqa: S608 - built of constants
@@ -166,17 +174,19 @@ OPEN = Table(
     },
 )
 
-# open: [id, status, due] of a span of ids below ``before``; since: when its oldest row was created
+# open: [id, status, due] of the ``span`` rows from ``before`` downwards, however far apart their ids are; looked: how many
+# rows there were, lowest and since: the id of the oldest of them and when it was created
 HISTORY = Table(
     name="history",
     sql={
         0: f"""
-        SELECT a.before, (SELECT json_agg(json_build_array(t.id, t.status, {_due("t")})) FROM blnk.transactions t
-                WHERE t.id <= a.before AND t.id > a.before - a.most AND (t.status IN {_OPEN_STATUSES}) IS TRUE AND ({_open("t")})) AS open,
-               (SELECT extract(epoch FROM t.created_at AT TIME ZONE a.zone) FROM blnk.transactions t
-                WHERE t.id > a.before - a.most ORDER BY t.id LIMIT 1) AS since
-        FROM (SELECT ($1::json ->> 'span')::bigint AS most, $1::json ->> 'zone' AS zone,
-                     coalesce(($1::json ->> 'before')::bigint, (SELECT max(id) FROM blnk.transactions)) AS before) a
+        SELECT s.looked, s.lowest, (SELECT json_agg(json_build_array(t.id, t.status, {_due("t")})) FROM blnk.transactions t
+                WHERE t.id <= a.before AND t.id >= s.lowest AND (t.status IN {_OPEN_STATUSES}) IS TRUE AND ({_open("t")})) AS open,
+               (SELECT extract(epoch FROM t.created_at AT TIME ZONE a.zone) FROM blnk.transactions t WHERE t.id = s.lowest) AS since
+        FROM (SELECT ($1::json ->> 'span')::bigint AS span, $1::json ->> 'zone' AS zone,
+                     coalesce(($1::json ->> 'before')::bigint, (SELECT max(id) FROM blnk.transactions)) AS before) a,
+             LATERAL (SELECT count(*) AS looked, min(id) AS lowest FROM (
+                          SELECT t.id FROM blnk.transactions t WHERE t.id <= a.before ORDER BY t.id DESC LIMIT a.span) l) s
         """,  # noqa: S608 - built of constants
     },
 )

@@ -107,12 +107,12 @@ CASES = {
         loud={'blnk_ledger_open_transactions_capped{status="INFLIGHT"}': 1},
     ),
     "BlnkLedgerTailBehind": Case(
-        quiet={'blnk_ledger_tail_behind_rows{table="transactions"}': 0},
-        loud={'blnk_ledger_tail_behind_rows{table="transactions"}': 1},
+        quiet={'blnk_ledger_tail_behind_ids{table="transactions"}': 0},
+        loud={'blnk_ledger_tail_behind_ids{table="transactions"}': 1},
     ),
     "BlnkLedgerTailDropped": Case(
-        quiet={'blnk_ledger_tail_dropped_ids_total{table="transactions"}': 20_000},
-        loud={'blnk_ledger_tail_dropped_ids_total{table="transactions"}': Rate(1)},
+        quiet={'blnk_ledger_tail_dropped_gaps_total{table="transactions"}': 20_000},
+        loud={'blnk_ledger_tail_dropped_gaps_total{table="transactions"}': Rate(1)},
     ),
     "BlnkLedgerClockSkew": (
         *_over("blnk_ledger_clock_skew_seconds", "ledger.clock_skew", "warning"),

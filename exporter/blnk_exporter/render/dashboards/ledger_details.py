@@ -72,12 +72,12 @@ SCHEMA = (
 READING = (
     Panel(
         title="Rows not read yet",
-        about="Behind: more than one reading takes, the next ones will. Awaited: ids whose transactions may yet commit."
-        " Given up: ids that are no longer looked for, and in no figure.",
+        about="Behind: ids up to the newest row, which the next readings take. Awaited: gaps in the ids that a transaction"
+        " may still fill. Dropped: gaps that are no longer looked up; rows that fill them are not counted.",
         queries=(
-            Query("max by (table) (blnk_ledger_tail_behind_rows)", "{{table}} behind"),
-            Query("max by (table) (blnk_ledger_tail_awaited_ids)", "{{table}} awaited"),
-            Query(f"max by (table) (increase(blnk_ledger_tail_dropped_ids_total{_RATE}))", "{{table}} given up"),
+            Query("max by (table) (blnk_ledger_tail_behind_ids)", "{{table}} behind"),
+            Query("max by (table) (blnk_ledger_tail_awaited_gaps)", "{{table}} awaited"),
+            Query(f"max by (table) (increase(blnk_ledger_tail_dropped_gaps_total{_RATE}))", "{{table}} dropped"),
         ),
         alerts=("BlnkLedgerTailBehind", "BlnkLedgerTailDropped"),
     ),
