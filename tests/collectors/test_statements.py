@@ -107,6 +107,43 @@ async def test_an_extension_whose_library_is_not_loaded(debian: Database, tmp_pa
 
 
 @pytest.mark.sandbox
+async def test_an_extension_older_than_its_server(debian: Database) -> None:
+    """As pg_upgrade leaves it: installed, with the command that helps, and no error in the server's log."""
+    words = "pg_stat_statements 1.7 is too old, 1.8 is needed: run ALTER EXTENSION pg_stat_statements UPDATE"
+    async with debian.admin("empty") as admin, postgres_client(debian.dsn(database="empty")) as client:
+        source = StatementsSource(client, "blnk")
+        await admin.execute("CREATE EXTENSION pg_stat_statements VERSION '1.7'")
+        try:
+            before = debian.log()
+            reading = await COLLECTOR.read(source)
+            assert (reading.installed, reading.rows) == (True, ())
+            assert [(gap.fact, gap.reason, gap.detail) for gap in reading.gaps] == [("totals", "refused", words)]
+            assert "ERROR" not in debian.log()[len(before) :]
+            for version in ("1.8", "1.10"):
+                await admin.execute(f"ALTER EXTENSION pg_stat_statements UPDATE TO '{version}'")
+                reading = await COLLECTOR.read(source)
+                assert (reading.gaps, len(reading.rows)) == ((), 2)
+        finally:
+            await admin.execute("DROP EXTENSION pg_stat_statements")
+
+
+@pytest.mark.sandbox
+async def test_a_function_that_may_not_be_executed(debian: Database) -> None:
+    """Said before it is tried: a refusal is a line in the server's log each time."""
+    function = "FUNCTION pg_stat_statements(boolean)"
+    async with postgres_client(debian.dsn()) as client, debian.admin() as admin:
+        await admin.execute(f"REVOKE EXECUTE ON {function} FROM PUBLIC")
+        try:
+            before = debian.log()
+            reading = await COLLECTOR.read(StatementsSource(client, "blnk"))
+        finally:
+            await admin.execute(f"GRANT EXECUTE ON {function} TO PUBLIC")
+    assert reading.installed
+    assert [gap.detail for gap in reading.gaps] == ["needs EXECUTE on the function public.pg_stat_statements(boolean)"]
+    assert "ERROR" not in debian.log()[len(before) :]
+
+
+@pytest.mark.sandbox
 async def test_a_role_that_may_not_see_others_gets_a_gap(debian: Database) -> None:
     """It would see its own statements only, and call that Blnk's."""
     async with postgres_client(debian.dsn("plain")) as client:

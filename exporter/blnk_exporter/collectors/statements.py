@@ -1,7 +1,7 @@
 """pg_stat_statements: is it there, and what do Blnk's statements cost altogether.
 
 Source:   pg_extension; pg_stat_statements(false), which leaves the statements' texts unread
-Needs:    the extension in Blnk's database; a role with pg_read_all_stats and USAGE on the extension's schema
+Needs:    the extension in Blnk's database, 1.8 or newer; a role with pg_read_all_stats and USAGE on the extension's schema
 By hand:  psql -c 'SELECT sum(total_exec_time) FROM pg_stat_statements'
 Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no series per statement
 """
@@ -55,7 +55,8 @@ _TOTALS = """
         WHERE NOT r.ours OR b.oid IS NOT NULL
         GROUP BY r.role) t
 """
-# The settings of the extension are there when its library is loaded.
+# The settings of the extension are there when its library is loaded. After pg_upgrade an extension keeps the version that it
+# had, so its function is looked at, not the server's version: 1.8 renamed total_time.
 _STATEMENT = f"""
     SELECT json_build_object('installed', e.schema IS NOT NULL, 'role_gap', {sessions.ROLE_GAP}, 'gap', e.gap,
         'rows', CASE WHEN e.schema IS NOT NULL AND e.gap IS NULL
@@ -64,10 +65,16 @@ _STATEMENT = f"""
             WHEN x.schema IS NULL THEN NULL
             WHEN NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'needs the role pg_read_all_stats, which pg_monitor has'
             WHEN NOT has_schema_privilege(x.schema, 'USAGE') THEN 'needs USAGE on the schema ' || quote_ident(x.schema)
+            WHEN ('total_exec_time' = ANY (f.columns)) IS NOT TRUE
+            THEN 'pg_stat_statements ' || x.version || ' is too old, 1.8 is needed: run ALTER EXTENSION pg_stat_statements UPDATE'
+            WHEN NOT has_function_privilege(f.oid, 'EXECUTE') THEN 'needs EXECUTE on the function ' || f.oid::regprocedure
             WHEN NOT EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_statements.max')
             THEN 'pg_stat_statements is not in shared_preload_libraries' END AS gap
-          FROM (SELECT (SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
-                        WHERE extname = 'pg_stat_statements') AS schema) x) e
+          FROM (VALUES ('pg_stat_statements')) wanted(name)
+          LEFT JOIN (SELECT extname, extversion AS version, extnamespace, nspname::text AS schema
+                     FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace) x ON x.extname = wanted.name
+          LEFT JOIN (SELECT p.oid, pronamespace, proargnames AS columns FROM pg_proc p WHERE proname = 'pg_stat_statements') f
+            ON f.pronamespace = x.extnamespace) e
 """  # noqa: S608 - built of constants
 
 
