@@ -10,13 +10,13 @@ demo: .venv/demo.done
 
 # The same with Debian's Prometheus and Alertmanager: a line for each alert, an hour of the rules in a minute.
 demo-alerts: .venv/demo.done
-	@sh deploy/tools.sh
-	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/blnk-exporter demo --scenario $(SCENARIO) \
+	@sh deploy/tools.sh prometheus prometheus-alertmanager
+	@PATH="$$PATH:$(CURDIR)/.venv/debian/bin" $(BIN)/blnk-exporter demo --scenario $(SCENARIO) \
 		--web.listen-address $(ADDRESS) --alertmanager deploy/alertmanager/alertmanager.yml
 
 test: .venv/dev.done
 	@sh deploy/tools.sh
-	@PATH="$(CURDIR)/.venv/debian/usr/bin:$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types test
 

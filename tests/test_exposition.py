@@ -1,9 +1,7 @@
 """Samples to text: which format, and that what goes in comes out."""
 
 import math
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from blnk_exporter.exposition import SERIES_DROPPED, SERIES_LIMIT, TEXT, Format, accepts_gzip, negotiate, render
 from blnk_exporter.metric import Distribution, Metric, Sample
+
+from .programs import program
 
 DEPTH = Metric("blnk_test_depth", 'A depth with a \\ and a "quote".', ("queue",))
 TASKS = Metric("blnk_test_tasks_total", "Tasks counted.", ("queue", "state"))
@@ -227,11 +227,8 @@ def test_numbers_come_back_as_they_were(number: float) -> None:
 @pytest.mark.parametrize("how", [TEXT, TEXT_1], ids=lambda how: how.content_type)
 def test_promtool_reads_it(how: Format) -> None:
     """Prometheus' own linter, on nasty labels too."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
     page = render([*SAMPLES, *DEPTH(1, queue='a"b\\c\nd'), *DEPTH(1, queue="Ünïcøde 🐘")], how)
-    done = subprocess.run([Path(promtool), "check", "metrics"], input=page, capture_output=True, check=False)
+    done = subprocess.run([program("promtool"), "check", "metrics"], input=page, capture_output=True, check=False)
     assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "", "")
 
 

@@ -1,19 +1,14 @@
 #!/bin/sh
 # Renders what is not written by hand: rules and dashboards into the chart, the chart into deploy/kubernetes.
-# Needs .venv (make .venv/dev.done), and helm: on PATH, in $HELM, or built into .venv/helm where there is Go.
+# Needs .venv (make .venv/dev.done), and helm: on PATH, in $HELM, or built into .venv/helm by deploy/tools.sh.
 set -eu
 cd "$(dirname "$0")/../.."
 chart=deploy/helm/blnk-exporter
 manifests=deploy/kubernetes
-release=v3.22.0
 [ -x .venv/bin/blnk-exporter ] || { echo "there is no .venv: make .venv/dev.done" >&2; exit 1; }
 
 helm=${HELM:-$(command -v helm || echo "$PWD/.venv/helm/helm")}
-if ! command -v "$helm" >/dev/null; then
-    command -v go >/dev/null || { echo "neither helm nor Go to build it with is here" >&2; exit 1; }
-    echo "building helm $release"
-    GOBIN="$PWD/.venv/helm" go install "helm.sh/helm/v3/cmd/helm@$release"
-fi
+[ -x "$helm" ] || sh deploy/tools.sh helm
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

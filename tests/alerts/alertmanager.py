@@ -1,6 +1,5 @@
 """The shipped Alertmanager's configuration, and what Prometheus sends to one that runs."""
 
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,13 +9,12 @@ import pytest
 
 from blnk_exporter.render import rules
 
+from ..programs import ALERTMANAGER
+
 SHIPPED = Path(__file__).parents[2] / "deploy" / "alertmanager"
 CONFIG = (SHIPPED / "alertmanager.yml").read_text()
 ALERTS = {alert.alert: template.name for template in rules.templates() for alert in template.alerts}
-needs_alertmanager = pytest.mark.skipif(
-    shutil.which("prometheus-alertmanager") is None and shutil.which("alertmanager") is None,
-    reason="Debian's prometheus-alertmanager is not here",
-)
+needs_alertmanager = pytest.mark.needs(ALERTMANAGER)
 Labels = Mapping[str, str]
 
 

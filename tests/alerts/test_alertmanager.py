@@ -1,7 +1,6 @@
 """Who is told of what, by Alertmanager's own word on the shipped configuration."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -14,7 +13,7 @@ from blnk_exporter.scrape import METRICS
 from .alertmanager import ALERTS, CONFIG, SHIPPED
 from .story import seconds
 
-needs_amtool = pytest.mark.skipif(shutil.which("amtool") is None, reason="Debian's prometheus-alertmanager is not here")
+needs_amtool = pytest.mark.needs("amtool")
 
 
 def amtool(*arguments: str) -> str:

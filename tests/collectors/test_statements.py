@@ -10,7 +10,8 @@ from blnk_exporter.collectors.statements import COLLECTOR, StatementsReading, St
 from blnk_exporter.errors import Unreachable
 from blnk_exporter.sandbox.postgres import PostgresServer
 
-from ..conftest import DEBIAN_POSTGRES, Database, Farm, postgres_client
+from ..conftest import Database, Farm, postgres_client
+from ..programs import debian_postgres
 from .conftest import Somewhere, page, read_page, unseen
 
 ROW = {"role": "blnk", "seconds": 1.5, "calls": 2, "rows": 3, "blocks_read": 4, "blocks_temporary": 5}
@@ -93,7 +94,7 @@ async def test_without_blnks_role_all_are_others(debian: Database, role: str | N
 @pytest.mark.sandbox
 async def test_an_extension_whose_library_is_not_loaded(debian: Database, tmp_path: Path) -> None:
     """Created, and yet it counts nothing: installed, with the reason why there are no totals."""
-    server = await PostgresServer.start(tmp_path, bindir=DEBIAN_POSTGRES)
+    server = await PostgresServer.start(tmp_path, bindir=debian_postgres())
     database = Database(server, 15, statements=False, tls=False)
     try:
         async with database.admin("postgres") as admin:

@@ -1,6 +1,5 @@
 """What the tiles say in states that no scenario of the sandbox has, by Prometheus' own word."""
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import yaml
 
 from .asking import asked, chosen, marks
 
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
+pytestmark = pytest.mark.needs("promtool")
 # An address that is a class of characters to a regular expression.
 INSTANCE = "[::1]:10501"
 UNKNOWN = None

@@ -1,6 +1,5 @@
 """Panels of what no sandbox has would show it: Blnk's own metrics since 0.14, replicas, archives; by Prometheus' own word."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -50,7 +49,7 @@ RULES = ("blnk", "ledger", "postgres", "statements")
 ASKED = [one for one in asked() if "$blnk_job" in one.expr or (one.board, one.panel) in UNSEEN]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
+@pytest.mark.needs("promtool")
 def test_what_no_scenario_has_is_shown(tmp_path: Path) -> None:
     """Each query gives something, after the days that the longest of them looks back."""
     assert {(one.board, one.panel) for one in ASKED} >= UNSEEN.keys()

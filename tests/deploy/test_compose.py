@@ -23,6 +23,8 @@ from blnk_exporter import config
 from blnk_exporter.sandbox import PostgresServer, ValkeyServer, schema
 from blnk_exporter.sandbox.binaries import postgres_bindir
 
+from ..programs import program
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy/compose"
 TEXT = (COMPOSE / "compose.yml").read_text()
@@ -41,8 +43,7 @@ def bytes_of(text: str) -> int:
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What secrets.sh makes."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl here")
+    program("openssl")
     made = tmp_path_factory.mktemp("compose") / "secrets"
     run_secrets(made)
     return made

@@ -4,7 +4,6 @@ import base64
 import gzip
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +20,14 @@ from blnk_exporter.config import own
 from blnk_exporter.render import rules
 from blnk_exporter.render.fill import Site
 
+from ..programs import program
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "blnk-exporter"
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-HELM = shutil.which("helm") or shutil.which(str(ROOT / ".venv" / "helm" / "helm"))
-needs_helm = pytest.mark.skipif(
-    HELM is None, reason="helm is not here; deploy/helm/render.sh builds it where there is Go"
-)
+needs_helm = pytest.mark.needs("helm")
 Objects = dict[tuple[str, str], Any]
 
 # Everything that an operator may set, at once.
@@ -71,8 +69,7 @@ dashboards: {enabled: true, namespace: grafana}
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    assert HELM
-    return subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run([program("helm"), *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def template(tmp_path: Path, values: str, *, release: str = "ledger", namespace: str = "money") -> Objects:

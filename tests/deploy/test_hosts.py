@@ -1,7 +1,6 @@
 """Plain hosts, the image and Prometheus' own files: what can be held without systemd, an engine, or other machines."""
 
 import re
-import shutil
 import subprocess
 import sysconfig
 import tomllib
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from ..programs import program
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/systemd/blnk-exporter.service"
@@ -64,15 +65,13 @@ def test_the_units_program_and_user_are_those_of_the_instructions() -> None:
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     """Every directive, by systemd's own judge; and what it thinks of its safety."""
-    program = shutil.which("systemd-analyze")
-    if not program:
-        pytest.skip("no systemd-analyze here")
+    analyze = program("systemd-analyze")
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("/opt/blnk-exporter/bin/blnk-exporter", "/bin/true"))
-    done = subprocess.run([program, "verify", copy], capture_output=True, text=True, check=False)
+    done = subprocess.run([analyze, "verify", copy], capture_output=True, text=True, check=False)
     assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
     judged = subprocess.run(
-        [program, "security", "--offline=yes", "--threshold=20", copy], capture_output=True, text=True, check=False
+        [analyze, "security", "--offline=yes", "--threshold=20", copy], capture_output=True, text=True, check=False
     )
     if "Unknown" not in judged.stderr and "unrecognized" not in judged.stderr:
         assert judged.returncode == 0, judged.stdout[-300:]
@@ -81,15 +80,13 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["prometheus.yml", "fleet.yml"])
 def test_prometheus_takes_its_configuration(tmp_path: Path, name: str) -> None:
     """By its own judge, with our rules and a token beside it."""
-    program = shutil.which("promtool")
-    if not program:
-        pytest.skip("no promtool here; Debian has it in the package prometheus")
+    promtool = program("promtool")
     text = (ROOT / "deploy/prometheus" / name).read_text()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/blnk_metrics_token").write_text("t")
     text = text.replace("/etc/prometheus/blnk/", f"{ROOT}/alerts/").replace("/etc/prometheus/", f"{tmp_path}/")
     (tmp_path / name).write_text(text)
-    done = subprocess.run([program, "check", "config", tmp_path / name], capture_output=True, text=True, check=False)
+    done = subprocess.run([promtool, "check", "config", tmp_path / name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"SUCCESS: \d+ rules found", done.stdout)) == len([*(ROOT / "alerts").glob("*.rules.yml")])
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -284,7 +283,7 @@ def test_the_rules_are_those_of_alerts() -> None:
     assert spec("PrometheusRule").keys() == {"groups"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's prometheus is not here")
+@pytest.mark.needs("promtool")
 def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
     file = tmp_path / "kubernetes.rules.yml"
     file.write_text(yaml.safe_dump(spec("PrometheusRule")))

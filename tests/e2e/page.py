@@ -1,13 +1,13 @@
 """One scraped page, as the tests ask about it."""
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from ..programs import program
 
 TEXT = "text/plain; version=0.0.4"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -86,8 +86,6 @@ def parse(body: str, content_type: str) -> Mapping[str, Mapping[frozenset[tuple[
 
 def lint(body: str) -> str:
     """What ``promtool check metrics`` has to say: nothing, when all is well."""
-    promtool = shutil.which("promtool")
-    if not promtool:
-        pytest.skip("no promtool here; Debian has it in the package prometheus")
+    promtool = program("promtool")
     found = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, text=True, check=False)
     return found.stdout + found.stderr + (f"exit {found.returncode}" if found.returncode else "")

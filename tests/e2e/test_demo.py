@@ -18,6 +18,7 @@ import pytest
 
 from blnk_exporter.sandbox.process import descendants, free_port
 
+from ..programs import program
 from .exporter import Running, environment, fetch, run, started, until
 from .page import lint
 
@@ -153,10 +154,7 @@ async def test_unknown_scenario(scratch: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="who is no root runs every other test of this file as an ordinary user")
 async def test_as_an_ordinary_user(scratch: Path) -> None:
     """Most people are not root: then the servers run as they themselves, and nothing needs another account."""
-    setpriv = shutil.which("setpriv")
-    if not setpriv:
-        pytest.skip("no setpriv here")
-    prefix = (setpriv, "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"HOME={scratch}")
+    prefix = (str(program("setpriv")), "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"HOME={scratch}")
     command, path = _reachable_python(prefix, scratch)
     port = free_port()
     environ = environment(TMPDIR=str(scratch), PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")

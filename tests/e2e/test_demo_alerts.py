@@ -1,6 +1,5 @@
 """``make demo-alerts``: alerts as they go, and nothing left."""
 
-import shutil
 import signal
 from pathlib import Path
 
@@ -8,16 +7,14 @@ import pytest
 
 from blnk_exporter.sandbox.process import descendants
 
+from ..programs import ALERTMANAGER
 from .exporter import environment, until
 from .test_demo import READY_SECONDS, REPOSITORY, demo, gone, left, scratch
 
 __all__ = ["scratch"]
 pytestmark = pytest.mark.sandbox
 ROUTING = str(REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yml")
-needs_servers = pytest.mark.skipif(
-    not shutil.which("prometheus") or not (shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")),
-    reason="Debian's packages prometheus and prometheus-alertmanager are not here",
-)
+needs_servers = pytest.mark.needs("prometheus", ALERTMANAGER)
 
 
 @needs_servers

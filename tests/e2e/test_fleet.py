@@ -5,7 +5,6 @@ Two deployments are well, one has a backlog, one is down and one hangs.
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from blnk_exporter import sandbox
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 
+from ..programs import program
 from .exporter import Running, environment, eventually, fetch, started
 from .test_prometheus import Prometheus
 
@@ -48,9 +48,8 @@ class Fleet:
 
 @pytest_asyncio.fixture(scope="module")
 async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
-    """All of it; skipped where there is no Prometheus."""
-    if not (binary := shutil.which("prometheus")):
-        pytest.skip("no prometheus here; Debian has it in the package of that name")
+    """All of it."""
+    binary = str(program("prometheus"))
     directory = tmp_path_factory.mktemp("fleet")
     async with contextlib.AsyncExitStack() as stack:
         scenarios = {"acme": "healthy", "bravo": "healthy", "backlog": "queue-backlog", "hung": "healthy"}

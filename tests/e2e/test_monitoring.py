@@ -4,7 +4,6 @@ All scenarios stand side by side, each a cluster of its own to one Prometheus, s
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,15 +17,13 @@ from blnk_exporter.render.quick import Pace
 from blnk_exporter.sandbox import SCENARIOS
 
 from ..dashboards.asking import UNSEEN, Asked, asked, chosen
+from ..programs import ALERTMANAGER
 from .exporter import eventually, until
 from .field import PATIENCE_SCRAPES, Field, Place, deploy
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.skipif(
-        not shutil.which("prometheus") or not (shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")),
-        reason="Debian's packages prometheus and prometheus-alertmanager are not here",
-    ),
+    pytest.mark.needs("prometheus", ALERTMANAGER),
 ]
 
 ROUTING = (Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yml").read_text()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest_asyncio
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 
+from ..programs import program
 from .exporter import Exporter, eventually, serving
 
 pytestmark = pytest.mark.sandbox
@@ -51,9 +51,6 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
 @pytest_asyncio.fixture(scope="module")
 async def prometheus(healthy: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
     """Debian's Prometheus with a target that it scrapes every second."""
-    binary = shutil.which("prometheus")
-    if not binary:
-        pytest.skip("no prometheus here; Debian has it in the package of that name")
     directory, port = tmp_path_factory.mktemp("prometheus"), free_port()
     async with serving(healthy) as exporter:
         jobs = [{"job_name": "blnk", "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]}]
@@ -66,7 +63,7 @@ async def prometheus(healthy: Sandbox, tmp_path_factory: pytest.TempPathFactory)
             f"--web.listen-address=127.0.0.1:{port}",
         )
         log = directory / "log"
-        process = _start([binary, *arguments], log)
+        process = _start([str(program("prometheus")), *arguments], log)
         try:
             server = Prometheus(f"http://127.0.0.1:{port}", exporter, log)
             await eventually(lambda: server.query('up{job="blnk"} == 1'), 30)

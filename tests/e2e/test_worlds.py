@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from blnk_exporter.render import alerts, fill
 from ..alerts.story import Ago, Course, Rate, Until, course
 from .exporter import serving
 
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not here")
+pytestmark = pytest.mark.needs("promtool")
 # Long enough for a daily rhythm to be missed, in steps that one missed scrape would be too short for.
 HOURS, STEP_SECONDS = 26, 300
 # What one look finds, and the next one does not: it would stay for a day here.

@@ -1,6 +1,5 @@
 """What holds for every metric there is."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pytest
 from blnk_exporter import collectors, exposition
 from blnk_exporter.metric import Metric, Sample
 from blnk_exporter.render import catalogue
+
+from ..programs import program
 
 ROOT = Path(__file__).parents[2]
 COLLECTORS = [collector for collector, _ in collectors.ROOMS]
@@ -69,10 +70,7 @@ def test_every_declaration_pleases_promtool(promtool: Path) -> None:
 
 @pytest.fixture
 def promtool() -> Path:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
-    return Path(found)
+    return program("promtool")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from blnk_exporter.sandbox import account
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
-DEBIAN_REDIS = Path("/usr/bin/redis-server")
+from ..programs import program
 
 
 def is_empty(directory: Path) -> bool:
@@ -28,13 +27,11 @@ def is_owned_by_nobody(path: Path) -> bool:
 
 
 def self_signed(directory: Path) -> tuple[Path, Path]:
-    """Certificate and key for localhost; skips the test where there is no openssl."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl here")
+    """Make a certificate and a key for localhost."""
     certificate, key = directory / "localhost.crt", directory / "localhost.key"
     key_kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-out", certificate, "-keyout", key]
-    request = ["openssl", "req", "-x509", *key_kind, "-subj", "/CN=localhost", "-days", "2", *files]
+    request = [program("openssl"), "req", "-x509", *key_kind, "-subj", "/CN=localhost", "-days", "2", *files]
     subprocess.run(request, check=True, capture_output=True)
     return certificate, key
 

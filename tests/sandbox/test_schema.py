@@ -10,7 +10,7 @@ import pytest_asyncio
 from blnk_exporter.sandbox import books, schema
 from blnk_exporter.sandbox.postgres import PostgresServer
 
-from .conftest import DEBIAN_POSTGRES
+from ..programs import debian_postgres
 
 pytestmark = pytest.mark.sandbox
 
@@ -38,9 +38,7 @@ async def server(
         return
     directory = tmp_path_factory.mktemp("schema")
     if request.param == "debian-15":
-        if not DEBIAN_POSTGRES.exists():
-            pytest.skip("no PostgreSQL 15 of Debian here")
-        started = await PostgresServer.start(directory, bindir=DEBIAN_POSTGRES)
+        started = await PostgresServer.start(directory, bindir=debian_postgres())
     else:
         started = await PostgresServer.start(directory, version=int(request.param))
     yield started

@@ -11,10 +11,10 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from blnk_exporter.sandbox import ServerError
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-from .conftest import DEBIAN_REDIS, is_empty, is_owned_by_nobody, self_signed
+from ..programs import program
+from .conftest import is_empty, is_owned_by_nobody, self_signed
 
 pytestmark = pytest.mark.sandbox
-with_debian_redis = pytest.mark.skipif(not DEBIAN_REDIS.exists(), reason="no Redis of Debian here")
 
 
 async def test_keeps_nothing_and_is_gone(tmp_path: Path, servers_gone: list[int]) -> None:
@@ -77,10 +77,9 @@ async def test_acl_user_may_only_what_its_rules_say(tmp_path: Path) -> None:
     await server.stop()
 
 
-@with_debian_redis
 async def test_debian_redis_with_tls(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    server = await ValkeyServer.start(tmp_path, binary=DEBIAN_REDIS, tls=(certificate, key), password="x")
+    server = await ValkeyServer.start(tmp_path, binary=program("redis-server"), tls=(certificate, key), password="x")
     assert server.url().startswith("rediss://")
     async with Redis.from_url(server.url(), ssl_ca_certs=str(certificate), ssl_check_hostname=False) as client:
         assert (await client.info())["redis_version"].startswith("7.")

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from typing import Any
 
 import aiohttp
 
-CHROMIUM = shutil.which("chromium")
+from ..programs import CHROMIUM, program
+
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage"),
@@ -85,9 +85,8 @@ class Tab:
 @contextlib.asynccontextmanager
 async def tab(directory: Path) -> AsyncIterator[Tab]:
     """A tab of a Chromium of its own, which is ended afterwards with all of its processes."""
-    assert CHROMIUM
     process = await asyncio.create_subprocess_exec(
-        *(CHROMIUM, *_FLAGS, f"--user-data-dir={directory}", "about:blank"),
+        *(program(*CHROMIUM), *_FLAGS, f"--user-data-dir={directory}", "about:blank"),
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         start_new_session=True,

@@ -11,11 +11,12 @@ from blnk_exporter.collector import Gap
 from blnk_exporter.errors import Refused
 from blnk_exporter.web.view import gather
 
+from ..programs import CHROMIUM
 from ..scene import Play, queue
-from .browser import CHROMIUM, Tab, tab
+from .browser import Tab, tab
 from .conftest import HOSTILE, Stage
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium in PATH")
+pytestmark = pytest.mark.needs(CHROMIUM)
 WINDOWS = [(width, scheme) for width in (1280, 360) for scheme in ("light", "dark")]
 SENTENCE = "Nothing over a limit, nothing unknown."
 # Own text of every element that is shown, with its contrast against the first opaque background behind it (WCAG 2.2).

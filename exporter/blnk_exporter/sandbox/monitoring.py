@@ -130,10 +130,8 @@ async def alerted(directory: Path, configuration: str) -> AsyncIterator[str]:
     _, alertmanager = programs()
     config = _write(directory / "alertmanager.yml", configuration)
     storage = f"--storage.path={directory}/alertmanager"
-    # Where Debian's package is only unpacked, it looks for its templates below the directory that it is started in.
-    root = alertmanager.parents[2]
     async with contextlib.AsyncExitStack() as stack:
-        yield await _boot(stack, directory, alertmanager, (config, storage, "--cluster.listen-address="), cwd=root)
+        yield await _boot(stack, directory, alertmanager, (config, storage, "--cluster.listen-address="))
 
 
 def _write(path: Path, text: str) -> str:
@@ -169,16 +167,14 @@ def _config(targets: Mapping[str, str], alertmanager: str, pace: Pace) -> Mappin
     }
 
 
-async def _boot(
-    stack: contextlib.AsyncExitStack, logs: Path, program: Path, flags: Sequence[str], *, cwd: Path | None = None
-) -> str:
+async def _boot(stack: contextlib.AsyncExitStack, logs: Path, program: Path, flags: Sequence[str]) -> str:
     """Start one of the two on a free port; gives its address once it is ready."""
 
     async def on(port: int) -> str:
         address = f"{_HOST}:{port}"
         process = ServerProcess(
             [program, *flags, f"--web.listen-address={address}"],
-            directory=cwd or logs,
+            directory=logs,
             log_path=logs / f"{program.name}.{port}.log",
         )
         stack.push_async_callback(process.stop, _STOP)
