@@ -16,6 +16,7 @@ from .render import quick
 from .serve import serve, try_address
 from .service import Service
 
+_SCRAPE_SECONDS = 5.0
 # A terminal that is closed ends the demo as Ctrl-C does; there is no configuration that one would want to be read again.
 _STOP_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -71,10 +72,17 @@ async def _run(scenario: str, where: Web, routing: str | None) -> None:
 
         serving = serve(service, announce=announce, stop_on=_STOP_ON)
         if routing is None:
-            await serving
+            await _beside(serving, _scrape(service, listening))
         else:
-            telling = demo_alerts.tell(listening, stack, {scenario: _reached(address)}, routing)
-            await _beside(serving, telling)
+            await _beside(serving, demo_alerts.tell(listening, stack, {scenario: _reached(address)}, routing))
+
+
+async def _scrape(service: Service, listening: asyncio.Event) -> None:
+    """Do what Prometheus does for a real exporter: the page shows the last scrape and never reads anything."""
+    await listening.wait()
+    while True:
+        await asyncio.sleep(_SCRAPE_SECONDS)
+        await service.scrape(budget_seconds=service.settings.own.limits.scrape_timeout_seconds)
 
 
 async def _beside(first: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
@@ -109,5 +117,5 @@ def _announce(stack: sandbox.Sandbox, scenario: str, address: str) -> None:
   showing   {scenario}: {stack.description}
   same eye  {sys.argv[0]} scrape --blnk-config {stack.blnk_json} --config.file {stack.exporter_yml}
 
-Ctrl-C stops everything; blnk-exporter demo --scenario list tells of other states."""
+The demo scrapes itself every {_SCRAPE_SECONDS:.0f} s. Ctrl-C stops everything; blnk-exporter demo --scenario list tells of other states."""
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,10 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from blnk_exporter.sandbox.process import descendants, free_port
 
+from ..conftest import until_true
 from ..programs import program
 from .exporter import Running, environment, fetch, run, started, until
 from .page import lint
@@ -96,6 +99,21 @@ async def test_demo_from_start_to_end(scratch: Path, number: signal.Signals) -> 
         assert running.out.endswith("stopped\n")
         assert running.err == ""
         await gone(pids, scratch)
+
+
+async def test_the_page_moves_without_a_prometheus(scratch: Path) -> None:
+    """A reader who only opens the page sees the last seconds, not the demo's first reading for ever."""
+    seen: set[str] = set()
+
+    async def moves() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(f"{running.url}/") as reply:
+            seen.update(re.findall(r"Last scrape <time[^>]*>([0-9:]+)", await reply.text()))
+        return len(seen) > 2
+
+    with demo(scratch) as running:
+        await running.ready(60)
+        await until_true(moves, 120)
+        await running.end(signal.SIGINT, 60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

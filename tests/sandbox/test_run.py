@@ -9,16 +9,22 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from blnk_exporter import sandbox
-from blnk_exporter.sandbox import account
+from blnk_exporter.sandbox import SandboxError, account, run
 from blnk_exporter.sandbox.process import descendants
+from blnk_exporter.sandbox.scenarios import SCENARIOS
+from blnk_exporter.sandbox.stage import Stage
 
+from ..conftest import until
 from .conftest import is_empty
 
 pytestmark = pytest.mark.sandbox
@@ -197,3 +203,71 @@ def test_ordinary_user_can_run_it(temporary: Path) -> None:
     finally:
         end(program)
         shutil.rmtree(extra)
+
+
+def trouble(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Awaitable[None]]) -> None:
+    """Let the healthy scenario do this once its ledger is filled."""
+    monkeypatch.setitem(SCENARIOS, "healthy", replace(SCENARIOS["healthy"], trouble=act))
+
+
+async def test_the_worker_has_a_heartbeat_before_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that takes longer than a heartbeat lives must not look like a deployment without workers."""
+
+    async def expire(stage: Stage) -> None:
+        async for key in stage.redis.scan_iter("asynq:servers*"):
+            await stage.redis.delete(key)
+
+    trouble(monkeypatch, expire)
+    async with sandbox.running() as made, Redis.from_url(made.valkey.url()) as redis:
+        found = [key async for key in redis.scan_iter("asynq:servers:*")]
+        assert len(found) == 2
+        assert await redis.zcount("asynq:servers", (await redis.time())[0], "+inf") == 2
+
+
+async def test_the_filling_has_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine a statement takes longer than the workload waits for one."""
+
+    async def sleep(stage: Stage) -> None:
+        await stage.pool.execute("SELECT pg_sleep(0.2)")
+
+    monkeypatch.setattr(run, "_PATIENCE_SECONDS", 0.05)
+    trouble(monkeypatch, sleep)
+    async with sandbox.running():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (TimeoutError(), "took longer than 60 s for one step; is this machine very busy"),
+        (asyncpg.DiskFullError("no space left"), "DiskFullError: no space left"),
+        (RedisError("LOADING"), "RedisError: LOADING"),
+    ],
+)
+async def test_a_start_that_fails_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    """Whatever a server answers: who tries the demo out has no use for a traceback."""
+
+    async def fail(_: Stage) -> None:
+        raise error
+
+    trouble(monkeypatch, fail)
+    with pytest.raises(SandboxError, match=f"^the sandbox is not ready: .*{sentence}"):
+        async with sandbox.running():
+            pytest.fail("it started")
+
+
+async def test_a_workload_that_ends_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its defect is neither silent nor a traceback at the end."""
+    said: list[str] = []
+
+    async def defect(_: float) -> None:
+        raise RuntimeError("a defect")
+
+    async def break_it(stage: Stage) -> None:
+        stage.workload.parts.append(defect)
+
+    trouble(monkeypatch, break_it)
+    async with sandbox.running(report=said.append):
+        await until(lambda: "the workload has ended: RuntimeError: a defect" in said, 60)

@@ -6,16 +6,19 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from . import account, schema
 from .blnk import BlnkServer, BlnkWorker
+from .failure import SandboxError
 from .postgres import PostgresServer
 from .process import removes_after_us
 from .scenarios import SCENARIOS, Scenario
@@ -26,6 +29,8 @@ from .workload import Workload
 
 _DATABASE = "blnk"
 _PATIENCE_SECONDS = 2.0
+# A busy machine may take this long for one statement of the filling.
+_FILLING_SECONDS = 60.0
 
 Report = Callable[[str], None]
 
@@ -48,19 +53,52 @@ async def running(
         report("starting PostgreSQL and Valkey")
         postgres, valkey = await _servers(stack, directory, chosen)
         report(f"PostgreSQL on {postgres.host}:{postgres.port}, Valkey on {valkey.host}:{valkey.port}")
-        await _create_database(postgres, release)
-        report(f"Blnk's schema of release {release} is there")
-        stage = await _stage(stack, directory, postgres, valkey, release, chain=chosen.chain)
-        await stage.workload.prepare(time.time())
-        await chosen.trouble(stage)
+        with _explained():
+            await _create_database(postgres, release)
+            report(f"Blnk's schema of release {release} is there")
+            stage = await _stage(stack, directory, postgres, valkey, release, chain=chosen.chain)
+            await stage.workload.prepare(time.time())
+            await chosen.trouble(stage)
+            await _start(stack, stage, postgres.dsn(database=_DATABASE, sslmode="disable"), report)
         stage.sandbox.description = chosen.description
-        stack.push_async_callback(_end, asyncio.create_task(stage.workload.run()), stage.pool)
         for server in (postgres, valkey):
             stack.callback(server.resume)  # first of all, so that nothing need wait for one that is silent
         _write(stage.sandbox.exporter_yml, stage.exporter)
         report(f"{scenario}: {chosen.description}")
         report(f"ready after {time.monotonic() - began:.1f} s")
         yield stage.sandbox
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the servers answer while they are filled into one sentence."""
+    try:
+        yield
+    except TimeoutError:
+        what = (
+            f"the servers took longer than {_FILLING_SECONDS:.0f} s for one step; is this machine very busy? Try again"
+        )
+        raise SandboxError(f"the sandbox is not ready: {what}") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        raise SandboxError(f"the sandbox is not ready: {type(error).__name__}: {error}") from None
+
+
+async def _start(stack: contextlib.AsyncExitStack, stage: Stage, dsn: str, report: Report) -> None:
+    """Let the workload run; its worker has a heartbeat in Redis before this returns, where it can have one."""
+    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=2, command_timeout=_PATIENCE_SECONDS)
+    stack.callback(pool.terminate)
+    stage.workload.pool = pool
+    await stage.workload.beat(time.time())
+    task = asyncio.create_task(stage.workload.run())
+    task.add_done_callback(partial(_ended, report))
+    stack.push_async_callback(_end, task, pool, stage.pool)
+
+
+def _ended(report: Report, task: "asyncio.Task[None]") -> None:
+    """Say so where the workload ends because of a defect: without it the page would stand still."""
+    if not task.cancelled() and (error := task.exception()):
+        reasons = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+        report(f"the workload has ended: {'; '.join(f'{type(reason).__name__}: {reason}' for reason in reasons)}")
 
 
 def _directory(stack: contextlib.AsyncExitStack) -> Path:
@@ -121,7 +159,7 @@ async def _stage(  # noqa: PLR0913  # what a stage is made of
     for endpoint in (server, worker):
         await endpoint.start()
         stack.push_async_callback(endpoint.stop)
-    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=2, command_timeout=_PATIENCE_SECONDS)
+    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=2, command_timeout=_FILLING_SECONDS)
     stack.callback(pool.terminate)
     redis = Redis.from_url(valkey.url(), socket_timeout=_PATIENCE_SECONDS, retry=Retry(NoBackoff(), 0))
     stack.push_async_callback(redis.aclose)
@@ -139,10 +177,11 @@ async def _stage(  # noqa: PLR0913  # what a stage is made of
     return Stage(sandbox=sandbox, workload=workload, redis=redis, pool=pool, stack=stack)
 
 
-async def _end(task: "asyncio.Task[None]", pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _end(task: "asyncio.Task[None]", *pools: "asyncpg.Pool[asyncpg.Record]") -> None:
     task.cancel()
     await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
-    pool.terminate()  # ends what still waits for a silent database
+    for pool in pools:
+        pool.terminate()  # ends what still waits for a silent database
     await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
 
 

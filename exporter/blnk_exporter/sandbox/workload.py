@@ -64,6 +64,20 @@ class Workload:
         self.parts: list[Part] = [self._post_some, self._decide, self._work, self._beat, self.keeper.tick]
 
     @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The database's connections; another pool may take over between two steps."""
+        return self._pool
+
+    @pool.setter
+    def pool(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = self.keeper.pool = pool
+
+    async def beat(self, now: float) -> None:
+        """Write the worker's heartbeats now if Redis accepts them."""
+        self._beaten_at = 0.0
+        await self._survive(self._beat, now)
+
+    @property
     def accounts(self) -> Sequence[Account]:
         """The balances that it moves money between."""
         return self.customers.accounts
