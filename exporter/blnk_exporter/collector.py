@@ -71,6 +71,11 @@ class Result(Generic[R_co]):
         """The source's name."""
         return self.source.address
 
+    @property
+    def answered(self) -> bool | None:
+        """Whether the source replied, if only to refuse; None where that is not known."""
+        return True if self.failure is None else self.failure.answered
+
 
 @dataclass(frozen=True, kw_only=True)
 class Collector(Generic[R]):

@@ -11,6 +11,8 @@
     └── ReadingError           one source, one scrape
         ├── Unreachable        nobody answers there
         ├── Refused            somebody answers, and says no: password, right, policy
+        │   ├── NotReady       the server answers that it serves nobody yet, or no longer
+        │   └── NotAsked       the fault is on our side, before anything was sent: a file, a setting
         ├── TimedOut           no answer in time
         │   ├── TooDear        the server gave up after the time that a statement may take
         │   └── Locked         another session holds what we asked for
@@ -72,9 +74,14 @@ class CannotWrite(ExporterError):
 
 
 class ReadingError(ExporterError):
-    """A source could not be read. The message never holds a secret; the reason is a bounded label value."""
+    """A source could not be read. The message never holds a secret; the reason is a bounded label value.
+
+    ``answered`` says whether the source itself replied, if only to refuse: what replies is not down. None where the
+    failure does not show it.
+    """
 
     reason: ClassVar[Reason] = "error"
+    answered: bool | None = None
 
     def __init__(self, detail: str) -> None:
         # Servers speak in several lines; a log and a page have one for each failure.
@@ -85,6 +92,7 @@ class Unreachable(ReadingError):
     """No connection: refused by the host, no route, no such name, closed half-way."""
 
     reason = "unreachable"
+    answered = False
 
     @classmethod
     def because(cls, error: BaseException) -> "Unreachable":
@@ -103,23 +111,45 @@ class Refused(ReadingError):
     """The source answers but will not tell: wrong password, missing right, forbidden command."""
 
     reason = "refused"
+    answered: bool | None = True
+
+
+class NotReady(Refused):
+    """The source answers that it is starting, stopping or recovering: it serves no client."""
+
+    answered = False
+
+
+class NotAsked(Refused):
+    """Our own side stands in the way: a file that cannot be read, a setting that cannot be used."""
+
+    answered = None
 
 
 class TimedOut(ReadingError):
     """No answer in time."""
 
     reason = "timeout"
+    answered = False
 
 
 class TooDear(TimedOut):
     """The server itself gave up after the time that one statement may take."""
 
+    answered = True
+
 
 class Locked(TimedOut):
     """Another session holds a lock on what we asked for; the rest can still be had."""
 
+    answered = True
+
 
 class Malformed(ReadingError):
-    """The answer breaks its format."""
+    """The answer breaks its format; ``answered`` where it is the source's own all the same, as an error it reports."""
 
     reason = "malformed"
+
+    def __init__(self, detail: str, *, answered: bool = False) -> None:
+        super().__init__(detail)
+        self.answered = answered

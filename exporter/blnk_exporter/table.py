@@ -64,7 +64,7 @@ class Table:
         """Raises Malformed when the server's answer lacks a declared column; further columns are no harm."""
         for row in rows:
             if missing := {*self.labels, *self.columns, *self.states} - row.keys():
-                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
+                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}", answered=True)
 
     def samples(self, rows: Sequence[Row], address: str) -> Iterator[Sample]:
         """What the rows say; a NULL says nothing. ``address`` is told by the metrics that have it as a label."""

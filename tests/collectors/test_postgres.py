@@ -7,7 +7,17 @@ import pytest
 
 from blnk_exporter.collector import Result
 from blnk_exporter.collectors.postgres import COLLECTOR, TABLES, PostgresReading
-from blnk_exporter.errors import Unreachable
+from blnk_exporter.errors import (
+    Locked,
+    Malformed,
+    NotAsked,
+    NotReady,
+    ReadingError,
+    Refused,
+    TimedOut,
+    TooDear,
+    Unreachable,
+)
 from blnk_exporter.postgres_facts import sessions
 from blnk_exporter.table import TableReader
 
@@ -28,6 +38,28 @@ def test_samples_of_rows() -> None:
         "blnk_postgres_standbys": {("a:1",): 3},
         "blnk_postgres_standbys_streaming": {("a:1",): 2},
     }
+
+
+@pytest.mark.parametrize(
+    ("failure", "up"),
+    [
+        (Unreachable("gone"), 0),
+        (TimedOut("no answer"), 0),
+        (Malformed("not PostgreSQL's"), 0),
+        (NotReady("the server is starting"), 0),
+        (Refused("password"), 1),
+        (TooDear("statement timeout"), 1),
+        (Locked("lock timeout"), 1),
+        (Malformed("no such column", answered=True), 1),
+        (NotAsked("no such file"), None),
+        (ReadingError("a defect of the exporter"), None),
+    ],
+    ids=str,
+)
+def test_a_server_that_replies_is_up(failure: ReadingError, up: int | None) -> None:
+    """A refusal of the exporter pages nobody; where nothing was asked, nothing is known."""
+    found = page(COLLECTOR.samples([Result(Somewhere("a:1"), failure=failure)]))
+    assert found == ({} if up is None else {"blnk_postgres_up": {("a:1",): up}})
 
 
 @pytest.mark.sandbox

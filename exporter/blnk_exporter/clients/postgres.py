@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from ..errors import Locked, Malformed, ReadingError, Refused, TooDear, Unreachable
+from ..errors import Locked, Malformed, NotAsked, NotReady, ReadingError, Refused, TooDear, Unreachable
 from ..formats.dsn import PostgresDsn
 from . import tls
 from .turns import Turns
@@ -119,7 +119,7 @@ class PostgresClient:
                 self._drop()
             raise _failure(error) from None
         if not isinstance(value, str):
-            raise Malformed("a statement returned no text")
+            raise Malformed("a statement returned no text", answered=True)
         return value
 
     async def _connected(self, asked_at: float) -> asyncpg.Connection:
@@ -244,7 +244,7 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
         case asyncpg.TooManyConnectionsError():
             return Refused("too many connections to the server, of this role or to this database")
         case asyncpg.CannotConnectNowError():
-            return Refused("the server is starting, stopping or recovering")
+            return NotReady("the server is starting, stopping or recovering")
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
             return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
         case ConnectionError() if "rejected SSL upgrade" in str(error):
@@ -252,7 +252,7 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
         case asyncpg.InterfaceError() if "unsupported" in str(error):
             return Refused("the server wants a way of logging in that the driver does not know")
         case asyncpg.ClientConfigurationError():
-            return Refused(str(error))
+            return NotAsked(str(error))
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Malformed("the answer is not PostgreSQL's")
         case asyncpg.PostgresConnectionError() if error.sqlstate != "08P01":
@@ -290,9 +290,9 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911 - one line per
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Unreachable(f"{error}")
         case asyncpg.PostgresError():
-            return Malformed(f"{error}")
+            return Malformed(f"{error}", answered=True)
         case UnicodeEncodeError():
-            return Refused("the login is not UTF-8 text")
+            return NotAsked("the login is not UTF-8 text")
         case BufferError() | LookupError() | TypeError() | AttributeError() | ValueError() | AssertionError():
             return Malformed("the answer is not PostgreSQL's")
         case _:

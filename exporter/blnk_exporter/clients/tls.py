@@ -4,7 +4,7 @@ import os
 import ssl
 from collections.abc import Mapping
 
-from ..errors import Malformed, ReadingError, Refused, Unreachable
+from ..errors import Malformed, NotAsked, ReadingError, Refused, Unreachable
 
 # Errors of the library whose reason is one of these mean that the other side speaks something else.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL_VERSION", "RECORD_LAYER_FAILURE"})
@@ -33,10 +33,10 @@ def failure(error: BaseException) -> ReadingError | None:
 
 
 def check_files(*names: str | None) -> None:
-    """Raises Refused for a file that cannot be read."""
+    """Raises NotAsked for a file that cannot be read."""
     for name in names:
         if name and not os.access(name, os.R_OK):
-            raise Refused(f"the certificate file {name} cannot be read")
+            raise NotAsked(f"the certificate file {name} cannot be read")
 
 
 def system_trust(options: Mapping[str, str]) -> ssl.SSLContext:
@@ -54,6 +54,6 @@ def system_trust(options: Mapping[str, str]) -> ssl.SSLContext:
             try:
                 known = ssl.TLSVersion[version.replace(".", "_")]
             except KeyError:
-                raise Refused(f"ssl_{option[:3]}_protocol_version is no version of TLS") from None
+                raise NotAsked(f"ssl_{option[:3]}_protocol_version is no version of TLS") from None
             setattr(context, f"{option}_version", known)
     return context

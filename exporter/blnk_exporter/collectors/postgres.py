@@ -16,7 +16,11 @@ from ..postgres_facts import counters, replication, sessions, settings
 from ..right import Member
 from ..table import Rows, TableReader
 
-UP = Metric("blnk_postgres_up", "Whether PostgreSQL let us in and answered.", ("address",))
+UP = Metric(
+    "blnk_postgres_up",
+    "Whether PostgreSQL answers, if only to refuse the exporter; 0 while it starts, stops or recovers.",
+    ("address",),
+)
 TABLES = (*sessions.TABLES, *counters.TABLES, *replication.TABLES, *settings.TABLES)
 
 
@@ -30,7 +34,7 @@ class PostgresReading(Reading):
 def samples(results: Sequence[Result[PostgresReading]]) -> Iterator[Sample]:
     """Whether each server is up, and what those that are tell."""
     for result in results:
-        yield from UP(result.reading is not None, address=result.address)
+        yield from UP(result.answered, address=result.address)
         if result.reading:
             for table in TABLES:
                 yield from table.samples(result.reading.rows.get(table.name, ()), result.address)

@@ -52,7 +52,9 @@ CASES = {
             quiet={_at("up"): 0, _DOWN: 1, _at("in_recovery", "db-2:5432"): 0},
             loud={_at("up"): 0, _DOWN: 0},
         ),
-        # Blnk reaches it: our own login is refused.
+        # It replies, if only to refuse the exporter.
+        Case(quiet={_at("up"): 1}, loud={_at("up"): 0}),
+        # Blnk reaches it: the exporter does not.
         Case(
             quiet={_at("up"): 0, 'blnk_server_up{address="blnk:5001"}': 1},
             loud={_at("up"): 0, 'blnk_server_up{address="blnk:5001"}': 0},
@@ -72,6 +74,12 @@ CASES = {
         # The primary is down and tells nothing of itself.
         Case(
             quiet={_at("up"): 0, _DOWN: 1},
+            loud={_at("up"): 1, _at("in_recovery"): 1, _DOWN: 1},
+            always={_at("in_recovery", "db-2:5432"): 1},
+        ),
+        # The primary refuses the exporter's login, so its role is not known.
+        Case(
+            quiet={_at("up"): 1, _DOWN: 1},
             loud={_at("up"): 1, _at("in_recovery"): 1, _DOWN: 1},
             always={_at("in_recovery", "db-2:5432"): 1},
         ),
