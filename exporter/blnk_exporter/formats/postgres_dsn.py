@@ -4,83 +4,39 @@ Source: PostgreSQL documentation 34.1.1 and libpq ``fe-connect.c``, lib/pq v1.10
 of the two can read is accepted; where both read a string and differ, lib/pq's reading holds, since the string is Blnk's.
 """
 
-import difflib
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from . import postgres_options as options
 from .dsn_error import DsnError, check_text
 from .go_url import parse_query, parse_url, unescape
 
-_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_TLS = frozenset(
-    {
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-        "sslcrl",
-        "sslcrldir",
-        "sslpassword",
-        "sslsni",
-        "sslnegotiation",
-        "ssl_min_protocol_version",
-        "ssl_max_protocol_version",
-        "passfile",
-    }
-)
-# Read elsewhere in this file, or of no meaning to a monitor that opens its own sessions.
-_KNOWN = _TLS | {
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "sslmode",
-    "sslcompression",
-    "sslinline",
-    "connect_timeout",
-    "application_name",
-    "fallback_application_name",
-    "client_encoding",
-    "options",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "target_session_attrs",
-    "load_balance_hosts",
-    "channel_binding",
-    "require_auth",
-    "gssencmode",
-    "gsslib",
-    "krbsrvname",
-    "krbspn",
-    "requirepeer",
-    "replication",
-    "datestyle",
-    "timezone",
-    "extra_float_digits",
-    "search_path",
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "binary_parameters",
-    "disable_prepared_binary_result",
-}
 # A value in quotes, or up to the next space; a backslash takes the next character as it is.
 _PAIR = re.compile(r"\s*+([^\s=]++)\s*+=\s*+(?:'((?:[^'\\]|\\.)*+)'|(?!')((?:[^\s\\]|\\.|\\$)*+))", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class PostgresDsn:
-    """One PostgreSQL to connect to.
+    """One PostgreSQL to connect to: the first of its hosts that is what ``target`` asks for.
 
-    Hosts and ports pair up; a host that starts with ``/`` is a directory of Unix sockets. ``tls`` holds the files
-    and options named like libpq's (sslrootcert, sslcert, sslkey, sslcrl, sslpassword, …), ``passfile`` too; it is
-    not printed because sslpassword is a secret. ``notes`` are sentences about what the string does not say plainly.
+    Attributes:
+        hosts: names; one that starts with ``/`` is a directory of Unix sockets. Verified, shown, and a label.
+        ports: one for each host.
+        user: the role to log in as; configuration fills it in.
+        password: its password.
+        database: the database; None means the one of the user's name.
+        sslmode: one of libpq's modes; ``disable`` if all hosts are sockets.
+        tls: files and options named like libpq's, and ``passfile``; not printed because sslpassword is a secret.
+        notes: sentences about what the string does not say plainly.
+        addresses: libpq's ``hostaddr``, where each host is found; empty means by its name.
+        target: ``any``, ``primary``, ``standby`` or ``prefer-standby``.
+        connect_timeout_seconds: limit for one host.
+        login_methods: what ``require_auth`` allows; None allows every method.
+        sends_cleartext: whether ``require_auth`` names ``password``.
+        is_sslmode_given: False where ``sslmode`` is the driver's default.
     """
 
     hosts: tuple[str, ...] = ("localhost",)
@@ -91,12 +47,22 @@ class PostgresDsn:
     sslmode: str = "prefer"
     tls: dict[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    target: str = "any"
+    connect_timeout_seconds: float | None = None
+    login_methods: frozenset[str] | None = None
+    sends_cleartext: bool = False
+    is_sslmode_given: bool = True
 
     @property
     def address(self) -> str:
-        """``host:port`` of the first server."""
-        host = self.hosts[0]
-        return f"[{host}]:{self.ports[0]}" if ":" in host else f"{host}:{self.ports[0]}"
+        """``host:port``, of all hosts: which of them is the server may change, its name in a label must not."""
+        return ",".join(_host_port(host, port) for host, port in zip(self.hosts, self.ports, strict=True))
+
+
+def _host_port(host: str, port: int) -> str:
+    """Return ``host:port``; a directory of sockets may have colons in its name and is not IPv6."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("/") else f"{host}:{port}"
 
 
 def parse_postgres(text: str, *, default_sslmode: str) -> PostgresDsn:
@@ -106,33 +72,27 @@ def parse_postgres(text: str, *, default_sslmode: str) -> PostgresDsn:
     values = _url(text) if is_url else _key_values(text)
     if "\0" in "".join(values.values()):
         raise DsnError("holds a NUL character")
-    if "service" in values:
-        raise DsnError("names a service file, which is not read: write its host, user and database out")
-    if values.get("sslinline", "false") == "true":
-        raise DsnError("holds its certificates inline: name files instead")
-    hosts, ports = _servers(values)
-    sockets_only = all(host.startswith("/") for host in hosts)
+    options.check(values)
+    hosts, addresses, ports = _servers(values)
+    sockets_only = all(host.startswith("/") for host in addresses or hosts)
+    sslmode = options.sslmode(values, default_sslmode)
+    login_methods, sends_cleartext = options.login_methods(values)
     return PostgresDsn(
         hosts=hosts,
         ports=ports,
         user=values.get("user") or None,
         password=SecretStr(values["password"]) if values.get("password") else None,
         database=values.get("dbname") or None,
-        sslmode="disable" if sockets_only else _sslmode(values, default_sslmode),
-        tls={key: values[key] for key in sorted(_TLS & values.keys()) if values[key]},
-        notes=tuple(_notes(values)),
+        sslmode="disable" if sockets_only else sslmode,
+        tls={key: values[key] for key in sorted(options.TLS & values.keys()) if values[key]},
+        notes=tuple(options.notes(values)),
+        addresses=addresses,
+        target=options.target(values),
+        connect_timeout_seconds=options.connect_timeout_seconds(values),
+        login_methods=login_methods,
+        sends_cleartext=sends_cleartext,
+        is_sslmode_given=bool(values.get("sslmode")) or sslmode != default_sslmode,
     )
-
-
-def _sslmode(values: dict[str, str], default: str) -> str:
-    """Read the mode; the system's authorities vouch for anybody, so libpq takes them for nothing but verify-full."""
-    system = values.get("sslrootcert") == "system"
-    mode = values.get("sslmode") or ("verify-full" if system else default)
-    if mode not in _SSLMODES:
-        raise DsnError(f"has an sslmode that does not exist: it is one of {', '.join(_SSLMODES)}")
-    if system and mode != "verify-full":
-        raise DsnError("has sslrootcert=system, which needs sslmode=verify-full")
-    return mode
 
 
 def _url(text: str) -> dict[str, str]:
@@ -154,12 +114,15 @@ _Parts = tuple[str, str, dict[str, list[str]], str | None, str | None]
 
 
 def _as_go(text: str, rest: str) -> _Parts:
-    """Split into servers, path, query, user and password as lib/pq does with ``net/url``; as libpq where Go refuses."""
+    """Split into servers, path, query, user and password as lib/pq does with ``net/url``; as libpq where Go refuses.
+
+    The servers stay percent-encoded: only a split part may be decoded, since a directory of sockets may have colons.
+    """
     try:
         url = parse_url(text)
     except ValueError:
         return _as_libpq(rest)
-    return url.host, url.path[1:], url.query, url.user, url.password
+    return url.host.replace("%", "%25"), url.path[1:], url.query, url.user, url.password
 
 
 def _as_libpq(rest: str) -> _Parts:
@@ -173,7 +136,7 @@ def _as_libpq(rest: str) -> _Parts:
     else:
         path, _, query = tail.partition("?")
     return (
-        unescape(server),
+        server,
         unescape(path),
         parse_query(query),
         unescape(user) if at else None,
@@ -188,9 +151,16 @@ def _authority(text: str) -> dict[str, str]:
         match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", server)
         if not match:
             raise DsnError("has a host or port that cannot be read: @ : / ? # in a password must be percent-encoded")
-        hosts.append(match[1].strip("[]"))
+        hosts.append(_unescape(match[1].strip("[]")))
         ports.append(match[2] or "")
     return {"host": ",".join(hosts), "port": ",".join(ports)} if hosts else {}
+
+
+def _unescape(text: str) -> str:
+    try:
+        return unescape(text)
+    except ValueError as error:
+        raise DsnError(str(error)) from None
 
 
 def _key_values(text: str) -> dict[str, str]:
@@ -209,34 +179,36 @@ def _key_values(text: str) -> dict[str, str]:
     return values
 
 
-def _servers(values: dict[str, str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Pair hosts with their ports; one port serves all hosts, an empty one is 5432."""
-    hosts = tuple(
-        host.strip() or "localhost" for host in (values.get("host") or values.get("hostaddr") or "").split(",")
-    )
-    texts = (values.get("port") or "").split(",")
+def _servers(values: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    """Pair hosts with their addresses and ports; one port serves all hosts, an empty one is 5432."""
+    addresses = _list(values.get("hostaddr"))
+    hosts = _list(values.get("host")) or addresses or ["localhost"]
+    if addresses and len(addresses) != len(hosts):
+        raise DsnError(f"has {len(addresses)} in hostaddr for {len(hosts)} hosts")
+    if any(address and not _is_address(address) for address in addresses):
+        raise DsnError("has a hostaddr that is not an IP address")
+    found = tuple(address or host or "localhost" for address, host in zip(addresses, hosts, strict=bool(addresses)))
+    hosts = [host or (found[number] if found else "localhost") for number, host in enumerate(hosts)]
+    texts = _list(values.get("port")) or [""]
     if len(texts) == 1:
         texts *= len(hosts)
     if len(texts) != len(hosts):
         raise DsnError(f"has {len(texts)} ports for {len(hosts)} hosts")
     ports = []
     for text in texts:
-        plain = text.strip()
-        if plain and not (plain.isascii() and plain.isdigit() and len(plain) < 6 and 0 < int(plain) < 65536):
+        if text and not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
             raise DsnError("has a port that is not a number from 1 to 65535")
-        ports.append(int(plain or "5432"))
-    return hosts, tuple(ports)
+        ports.append(int(text or "5432"))
+    return tuple(hosts), () if found == tuple(hosts) else found, tuple(ports)
 
 
-def _notes(values: dict[str, str]) -> list[str]:
-    notes = []
-    if values.get("host") and values.get("hostaddr"):
-        notes.append("hostaddr is ignored because host is given too.")
-    if values.get("sslcrldir"):
-        notes.append("sslcrldir is not read: revoked certificates are known from the file of sslcrl alone.")
-    for key in values.keys() - _KNOWN:
-        # The unknown name is not repeated: it may be a piece of a password that was not quoted.
-        near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.75)
-        hint = f": is {near[0]} meant?" if near else "."
-        notes.append(f"A parameter that PostgreSQL's drivers do not know is ignored{hint}")
-    return sorted(notes)
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _list(text: str | None) -> list[str]:
+    return [element.strip() for element in text.split(",")] if text else []
