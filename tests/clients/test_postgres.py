@@ -413,7 +413,7 @@ async def test_a_missing_tls_file_is_a_refusal(postgres_tls: Database, tmp_path:
 
 async def test_options_that_the_driver_does_not_know_stay_here(postgres_tls: Database, pki: Pki) -> None:
     """They would reach the server as settings of the session, which it refuses."""
-    tls = {"sslsni": "1", "sslcrldir": "/none", "sslrootcert": str(pki.ca)}
+    tls = {"sslsni": "1", "sslnegotiation": "postgres", "sslrootcert": str(pki.ca)}
     async with postgres_client(postgres_tls.dsn(sslmode="verify-full", tls=tls)) as client:
         assert await client.fetch_text(ENCRYPTED) == "true"
 

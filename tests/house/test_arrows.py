@@ -24,7 +24,7 @@ RANK = {name: rank for rank, names in enumerate(ROWS) for name in names.split()}
 # One library, one home, so that it can be exchanged and its failures are translated in one place.
 HOMES = {
     "bcrypt": {"formats/password.py"},
-    "asyncpg": {"clients/postgres.py", "sandbox"},
+    "asyncpg": {"clients/postgres.py", "clients/postgres_login.py", "sandbox"},
     "redis": {"clients/redis.py", "clients/redis_wire.py", "sandbox"},
     "aiohttp": {"clients/http.py", "web", "serve.py", "sandbox", "demo_alerts.py"},
     "prometheus_client": {"exposition.py"},

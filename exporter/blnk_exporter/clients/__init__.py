@@ -54,13 +54,17 @@ async def open_clients(
         redis = RedisClient(settings.redis, response_bytes=most) if settings.redis else None
         if redis:
             stack.push_async_callback(redis.close)
+        most = limits.database_response_bytes
         postgres = tuple(
-            PostgresClient(dsn, statement_timeout_seconds=limits.statement_timeout_seconds) for dsn in settings.postgres
+            PostgresClient(dsn, statement_timeout_seconds=limits.statement_timeout_seconds, response_bytes=most)
+            for dsn in settings.postgres
         )
         for client in postgres:
             stack.push_async_callback(client.close)
         limit = settings.own.books.timeout_seconds
-        patient = tuple(PatientReader(dsn, statement_timeout_seconds=limit) for dsn in settings.postgres[:1])
+        patient = tuple(
+            PatientReader(dsn, statement_timeout_seconds=limit, response_bytes=most) for dsn in settings.postgres[:1]
+        )
         for reader in patient:
             stack.push_async_callback(reader.close)
         where, budget = settings.own.host, limits.scrape_timeout_seconds

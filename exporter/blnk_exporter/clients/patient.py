@@ -9,7 +9,7 @@ from ..collector import Gap
 from ..errors import TimedOut
 from ..formats.dsn import PostgresDsn
 from ..table import Rows, Table, TableReader
-from .postgres import PostgresClient
+from .postgres import RESPONSE_BYTES, PostgresClient
 
 # What a reading may take beyond its one statement: name lookup, login, and facts asked for one by one.
 _GRACE_SECONDS = 10.0
@@ -24,10 +24,13 @@ class PatientReader:
     Its connection is opened for the reading and closed behind it, so that the others' is never held up.
     """
 
-    def __init__(self, dsn: PostgresDsn, *, statement_timeout_seconds: float) -> None:
+    def __init__(
+        self, dsn: PostgresDsn, *, statement_timeout_seconds: float, response_bytes: int = RESPONSE_BYTES
+    ) -> None:
         self.address = dsn.address
         self._dsn = dsn
         self._statement_timeout_seconds = statement_timeout_seconds
+        self._response_bytes = response_bytes
         self._task: asyncio.Task[Answer] | None = None
 
     async def read(self, tables: Sequence[Table], *, patience_seconds: float | None) -> Answer | None:
@@ -48,7 +51,11 @@ class PatientReader:
                 await asyncio.wait([task])
 
     async def _run(self, tables: Sequence[Table]) -> Answer:
-        client = PostgresClient(self._dsn, statement_timeout_seconds=self._statement_timeout_seconds)
+        client = PostgresClient(
+            self._dsn,
+            statement_timeout_seconds=self._statement_timeout_seconds,
+            response_bytes=self._response_bytes,
+        )
         try:
             async with asyncio.timeout(self._statement_timeout_seconds + _GRACE_SECONDS):
                 rows, gaps = await TableReader(client).read(tables, now=asyncio.get_running_loop().time())

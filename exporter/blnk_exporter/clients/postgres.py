@@ -1,10 +1,6 @@
 """One read-only connection to one PostgreSQL server."""
 
 import asyncio
-import contextlib
-import ssl
-import struct
-import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +9,11 @@ import asyncpg
 from ..errors import Locked, Malformed, NotAsked, NotReady, ReadingError, Refused, TooDear, Unreachable
 from ..formats.dsn import PostgresDsn
 from . import tls
+from .postgres_login import Session, log_in
 from .turns import Turns
 
-# Asks whether the server would encrypt; every PostgreSQL answers one letter: https://www.postgresql.org/docs/16/protocol-flow.html
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-# Which options of libpq's the driver takes from a connection string; it would send others to the server as settings.
-_OPTIONS = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword", "sslnegotiation", "passfile"})
-_OPTIONS |= {"ssl_min_protocol_version", "ssl_max_protocol_version"}
+RESPONSE_BYTES = 16_777_216
+"""Default bound of the answer to one statement."""
 # A statement that has outlived statement_timeout by this much hangs with its server.
 _GRACE_SECONDS = 5.0
 
@@ -40,10 +34,13 @@ class PostgresClient:
     waits for its end first, so that at most one statement of ours is at work in the server.
     """
 
-    def __init__(self, dsn: PostgresDsn, *, statement_timeout_seconds: float) -> None:
+    def __init__(
+        self, dsn: PostgresDsn, *, statement_timeout_seconds: float, response_bytes: int = RESPONSE_BYTES
+    ) -> None:
         self._dsn = dsn
         self._statement_timeout_seconds = statement_timeout_seconds
-        self._connection: asyncpg.Connection | None = None
+        self._response_bytes = response_bytes
+        self._connection: Session | None = None
         self._turns = Turns()
         self._abandoned: _Abandoned | None = None
         self._refused: tuple[float, ReadingError] | None = None
@@ -103,6 +100,7 @@ class PostgresClient:
 
     async def _fetch(self, asked_at: float, sql: str, arguments: tuple[str | None, ...]) -> str:
         connection = await self._connected(asked_at)
+        connection.guard.begin()
         statement = asyncio.ensure_future(connection.fetchval(sql, *arguments))
         # Seen by us even where nobody comes to ask any more.
         statement.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
@@ -122,7 +120,7 @@ class PostgresClient:
             raise Malformed("a statement returned no text", answered=True)
         return value
 
-    async def _connected(self, asked_at: float) -> asyncpg.Connection:
+    async def _connected(self, asked_at: float) -> Session:
         if self._closed:
             raise Unreachable("the connection was closed")
         if self._connection and not self._connection.is_closed():
@@ -133,33 +131,18 @@ class PostgresClient:
             raise self._refused[1]
         try:
             self._connection = await self._connect()
-        except Exception as error:  # noqa: BLE001 - as above
-            failure = _login_failure(error, self._dsn)
-            if isinstance(failure, ReadingError):
-                self._refused = (asyncio.get_running_loop().time(), failure)
-            raise failure from None
+        except ReadingError as failure:
+            self._refused = (asyncio.get_running_loop().time(), failure)
+            raise
         self._refused = None
         return self._connection
 
-    async def _connect(self) -> asyncpg.Connection:
-        if self._dsn.sslmode == "disable":
-            for host, port in zip(self._dsn.hosts, self._dsn.ports, strict=True):
-                await _greet(host, port)
-        options = {key: value for key, value in self._dsn.tls.items() if key in _OPTIONS}
-        encryption: str | ssl.SSLContext = self._dsn.sslmode
-        if self._dsn.sslmode != "disable":
-            encryption = self._trust(options)
+    async def _connect(self) -> Session:
         milliseconds = str(int(self._statement_timeout_seconds * 1000))
-        return await asyncpg.connect(
-            # The driver takes TLS files only from a connection string; no secret but the key's passphrase is in this one.
-            dsn="postgresql://?" + urllib.parse.urlencode(options) if options else None,
-            host=list(self._dsn.hosts),
-            port=list(self._dsn.ports),
-            user=self._dsn.user,
-            password=self._dsn.password.get_secret_value() if self._dsn.password else None,
-            database=self._dsn.database,
-            ssl=encryption,
-            timeout=3600,  # the scrape's deadline is the true limit
+        return await log_in(
+            self._dsn,
+            _login_failure,
+            response_bytes=self._response_bytes,
             server_settings={
                 "application_name": "blnk_exporter",
                 "default_transaction_read_only": "on",
@@ -172,16 +155,6 @@ class PostgresClient:
                 "search_path": "pg_catalog",
             },
         )
-
-    def _trust(self, options: dict[str, str]) -> str | ssl.SSLContext:
-        """What the driver is to make its TLS of: a mode, or a context where it does not know what libpq knows."""
-        authority = options.get("sslrootcert")
-        needed = self._dsn.sslmode.startswith("verify") and authority != "system"
-        tls.check_files(authority if needed else None, *map(options.get, ("sslcert", "sslkey", "sslcrl")))
-        if authority != "system":
-            return self._dsn.sslmode
-        del options["sslrootcert"]
-        return tls.system_trust(options)
 
     def _drop(self) -> None:
         if self._connection:
@@ -209,29 +182,11 @@ class Background:
         return await self.client.fetch_text(sql, *arguments, background=True)
 
 
-async def _greet(host: str, port: int) -> None:
-    """Raises Malformed when somebody else than PostgreSQL listens there.
-
-    With TLS the driver begins with the same question. Without, it would believe whatever comes, and turn round for
-    ever within one callback on a message that claims to be shorter than its own header: the whole process hangs.
-    The price is a second connection of one round trip, before a login, which is rare.
-    """
-    if host.startswith("/"):
-        return
-    with contextlib.suppress(OSError):  # the driver meets it again, and may know another host
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            writer.write(_SSL_REQUEST)
-            answer = await reader.read(1)
-        finally:
-            writer.transport.abort()
-        if answer not in (b"S", b"N", b"E", b""):
-            raise Malformed("the answer is not PostgreSQL's")
-
-
 def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PLR0911, PLR0912, C901 - one line per failure
     """A failure before the first statement of ours; never in the other side's words, for it knows our password."""
     match error:
+        case _ if isinstance(error.__cause__, ReadingError):
+            return error.__cause__
         case asyncpg.InvalidPasswordError():
             return Refused(f'password authentication failed for user "{dsn.user}"')
         case asyncpg.InvalidAuthorizationSpecificationError():
@@ -247,8 +202,8 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
             return NotReady("the server is starting, stopping or recovering")
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
             return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
-        case ConnectionError() if "rejected SSL upgrade" in str(error):
-            return Refused("the server does not offer TLS")
+        case asyncpg.InterfaceError() if "server signature" in str(error):
+            return Malformed("the server does not prove that it knows the password")
         case asyncpg.InterfaceError() if "unsupported" in str(error):
             return Refused("the server wants a way of logging in that the driver does not know")
         case asyncpg.ClientConfigurationError():
@@ -271,11 +226,13 @@ def _is_fatal(error: BaseException | None) -> bool:
     )
 
 
-def _failure(error: BaseException) -> Exception:  # noqa: PLR0911 - one line per failure
+def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, C901 - one line per failure
     """The driver's failure in our words; of what we do not know the kind alone, since its text may hold anything."""
     match error:
         case ReadingError():
             return error
+        case _ if isinstance(error.__cause__, ReadingError):
+            return error.__cause__
         case asyncpg.LockNotAvailableError():
             return Locked(f"{error}")
         case asyncpg.QueryCanceledError():
@@ -286,6 +243,8 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911 - one line per
             )
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
+        case asyncpg.ProtocolError():
+            return Malformed("the answer is not PostgreSQL's")
         # The driver's state once the server has said goodbye and before the socket is closed.
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Unreachable(f"{error}")

@@ -1,10 +1,14 @@
-"""What goes wrong in TLS, in words; the system's own authorities as a trust of ours."""
+"""What goes wrong in TLS, in words; what certificates are verified with."""
 
 import os
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
 
 from ..errors import Malformed, NotAsked, ReadingError, Refused, Unreachable
+
+Context = TypeVar("Context", bound=ssl.SSLContext)
 
 # Errors of the library whose reason is one of these mean that the other side speaks something else.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL_VERSION", "RECORD_LAYER_FAILURE"})
@@ -39,21 +43,77 @@ def check_files(*names: str | None) -> None:
             raise NotAsked(f"the certificate file {name} cannot be read")
 
 
-def system_trust(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust as with ``sslrootcert=system``, which always verifies the host's name too; the other options as libpq names them."""
-    context = ssl.create_default_context()
-    if certificate := options.get("sslcert"):
+def verifying() -> ssl.SSLContext:
+    """A context that trusts the system's authorities, the same on every version of Python.
+
+    Python 3.13 turned VERIFY_X509_STRICT on, which refuses certificates without an authority key identifier that OpenSSL's
+    and Go's programs accept, and VERIFY_X509_PARTIAL_CHAIN, with which, as in Go, any certificate of the trust store is an
+    anchor.
+    """
+    return level(ssl.create_default_context())
+
+
+def level(context: Context) -> Context:
+    """Set the flags of verification that differ between versions of Python."""
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def postgres(sslmode: str, options: Mapping[str, str]) -> ssl.SSLContext:
+    """The context for libpq's ``sslmode`` (not ``disable``) and its options; raises NotAsked for an option that cannot be used.
+
+    As in libpq, ``~/.postgresql`` is looked at for files that are not named, and ``require`` with an authority's file
+    verifies the certificate, not the name. ``sslrootcert=system`` comes with ``verify-full`` only.
+    """
+    options = _default_files() | _environment() | dict(options)
+    check_files(*map(options.get, ("sslcert", "sslkey", "sslcrl", "sslcrldir")))
+    authority, is_system = options.get("sslrootcert"), options.get("sslrootcert") == "system"
+    if not authority and sslmode.startswith("verify"):
+        raise NotAsked("sslrootcert is missing, and ~/.postgresql/root.crt does not exist: name the authority's file")
+    context = verifying() if is_system else level(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context.check_hostname = sslmode == "verify-full"
+    if sslmode in {"allow", "prefer"} or not authority:
+        context.verify_mode = ssl.CERT_NONE
+    elif not is_system:
+        check_files(authority)
+        context.load_verify_locations(cafile=authority)
+    if context.verify_mode == ssl.CERT_REQUIRED:
+        _revoke(context, options)
+    if (certificate := options.get("sslcert")) and options.get("sslcertmode") != "disable":
         # Without a text, OpenSSL would ask for the passphrase on the terminal.
         context.load_cert_chain(certificate, options.get("sslkey"), lambda: options.get("sslpassword", ""))
-    if revoked := options.get("sslcrl"):
-        context.load_verify_locations(cafile=revoked)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-    context.set_alpn_protocols(["postgresql"])
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     for option in ("minimum", "maximum"):
         if version := options.get(f"ssl_{option[:3]}_protocol_version"):
-            try:
-                known = ssl.TLSVersion[version.replace(".", "_")]
-            except KeyError:
-                raise NotAsked(f"ssl_{option[:3]}_protocol_version is no version of TLS") from None
-            setattr(context, f"{option}_version", known)
+            setattr(context, f"{option}_version", _version(f"ssl_{option[:3]}_protocol_version", version))
+    context.set_alpn_protocols(["postgresql"])
     return context
+
+
+def _revoke(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
+    revoked, directory = options.get("sslcrl"), options.get("sslcrldir")
+    if revoked or directory:
+        context.load_verify_locations(cafile=revoked or None, capath=directory or None)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+def _version(option: str, name: str) -> ssl.TLSVersion:
+    try:
+        return ssl.TLSVersion[name.replace(".", "_")]
+    except KeyError:
+        raise NotAsked(f"{option} must be TLSv1.2 or TLSv1.3") from None
+
+
+def _default_files() -> dict[str, str]:
+    try:
+        home = Path.home() / ".postgresql"
+    except (RuntimeError, KeyError):  # a user id without a name, and no HOME
+        return {}
+    names = {"sslrootcert": "root.crt", "sslcrl": "root.crl", "sslcert": "postgresql.crt", "sslkey": "postgresql.key"}
+    return {option: str(home / name) for option, name in names.items() if os.access(home / name, os.F_OK)}
+
+
+def _environment() -> dict[str, str]:
+    names = {option: f"PG{option.upper()}" for option in ("sslrootcert", "sslcrl", "sslcert", "sslkey")}
+    return {option: os.environ[name] for option, name in names.items() if os.environ.get(name)}
