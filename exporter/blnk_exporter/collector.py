@@ -25,6 +25,15 @@ class Store(Source, Protocol):
         """The replies of one round trip, a ReadingError in place of one that was refused; raises ReadingError."""
         ...
 
+    @property
+    def connections(self) -> int:
+        """How many connections have been made; what was learned of the server holds for the last one."""
+        ...
+
+    def reconnect(self) -> None:
+        """Let the next round trip begin with a new connection."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from blnk_exporter.clients.redis_wire import ImpatientSSLConnection
 from blnk_exporter.collectors import workers
-from blnk_exporter.errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
+from blnk_exporter.errors import Malformed, NotReady, ReadingError, Refused, TimedOut, Unreachable
 from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
@@ -201,7 +201,7 @@ async def test_a_server_without_auth_does_not_make_us_tell_the_password(
         (f"-WRONGPASS {CANARY}", Refused),
         (f"-NOPERM {CANARY}", Refused),
         (f"-DENIED {CANARY}", Refused),
-        (f"-LOADING {CANARY}", Refused),
+        (f"-LOADING {CANARY}", NotReady),
         ("-ERR max number of clients reached", Refused),
         (f"-MOVED {CANARY}", Malformed),
         (f"+{CANARY}", Refused),
@@ -248,7 +248,7 @@ async def test_what_cannot_be_encoded_is_a_failure_of_the_caller_and_no_secret(
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Refused),
+        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", NotReady),
         ("-MOVED 3999 127.0.0.1:6381", Refused),
         ("-ASK 3999 127.0.0.1:6381", Refused),
         ("-CLUSTERDOWN The cluster is down", Refused),
@@ -295,7 +295,7 @@ async def test_a_busy_script_is_a_refusal(new_store: Callable[..., Any]) -> None
             await admin.script_kill()
             await asyncio.wait([script])
             script.exception()
-    assert type(reply) is Refused
+    assert type(reply) is NotReady
 
 
 async def test_a_server_that_agrees_to_everything_has_no_heartbeat() -> None:

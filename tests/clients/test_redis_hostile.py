@@ -238,7 +238,7 @@ async def test_no_shape_of_a_reply_is_a_defect() -> None:
 
     async with answering(answer) as port, redis_client_to(port) as client:
         sources = {
-            redis.COLLECTOR: client,
+            redis.COLLECTOR: redis.RedisSource(client),
             queues.COLLECTOR: queues.QueueSource(client, ("q",), 10),
             workers.COLLECTOR: workers.HeartbeatSource(client, ("q",)),
         }

@@ -24,10 +24,15 @@ class Scripted:
 
     replies: list[list[Any]]
     address: str = "a:1"
+    connections: int = 1
 
     async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
         """The next round trip's replies."""
         return self.replies.pop(0)
+
+    def reconnect(self) -> None:
+        """Count one more connection."""
+        self.connections += 1
 
 
 def page(samples: Iterable[Sample]) -> Page:

@@ -10,7 +10,7 @@ import hiredis
 from redis import exceptions as foreign
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
-from ..errors import Malformed, ReadingError, Refused, TimedOut, Unreachable
+from ..errors import Malformed, NotAsked, NotReady, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import RedisDsn
 from . import tls
 from .redis_reply import checked
@@ -144,9 +144,8 @@ class RedisClient:
             parser.budget.renew(self._response_bytes)
             # Packed in C: the driver's own way of packing is as much work as all the rest of a round trip.
             await connection.send_packed_command(b"".join(map(_pack, [*named, *commands])))
-            replies = await parser.read_replies(len(named) + len(commands))
+            replies = await parser.read_replies(len(named) + len(commands), _refusal)
             self._named = True
-            replies = [_refusal(reply) if isinstance(reply, Exception) else reply for reply in replies]
             return list(map(checked, commands, replies[len(named) :]))
         except BaseException as error:
             fresh = not self._named
@@ -253,7 +252,7 @@ def _refusal(error: Exception) -> ReadingError:
             return Refused(f"{error}; `blnk-exporter grants redis` prints what is needed")
         case foreign.BusyLoadingError():
             # INFO and TIME are answered meanwhile.
-            return Refused("Redis is loading its data set")
+            return NotReady("Redis is loading its data set")
         case foreign.MasterDownError():
             return Refused("this replica has lost its primary and does not serve what it holds")
         case (
@@ -263,7 +262,9 @@ def _refusal(error: Exception) -> ReadingError:
         case foreign.ResponseError():
             # Behind these words stands what was sent.
             text = str(error).partition(", with args")[0]
-            return Refused(text) if text.startswith(_REFUSALS) else Malformed(text)
+            if text.startswith("BUSY "):
+                return NotReady(text)
+            return Refused(text) if text.startswith(_REFUSALS) else Malformed(text, answered=True)
         case _:
             raise error
 
@@ -272,7 +273,7 @@ _HANGS_UP = {
     False: "if it expects TLS, the URL must begin with rediss://",
     True: "a Redis that demands a client's certificate hangs up like this, and neither Blnk nor the exporter has one",
 }
-_REFUSALS = ("unknown command", "unknown subcommand", "BUSY ", "DENIED ", "MISCONF ", "UNKILLABLE ")
+_REFUSALS = ("unknown command", "unknown subcommand", "DENIED ", "MISCONF ", "UNKILLABLE ")
 
 
 def _translate_login(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
@@ -291,12 +292,10 @@ def _translate_login(error: BaseException) -> ReadingError | None:  # noqa: PLR0
             return Refused("Redis is in protected mode and serves its own machine only")
         case foreign.ResponseError():
             return Refused("Redis refuses the login")
-        case foreign.ConnectionError() if text == "max number of clients reached":
-            return Refused("Redis has too many clients")
         case ValueError() | LookupError() | TypeError() | AttributeError():
             # Ours when it is about letters, the server's otherwise.
             ours = isinstance(error, UnicodeEncodeError)
-            return Refused("the login is not UTF-8 text") if ours else Malformed("not the Redis protocol")
+            return NotAsked("the login is not UTF-8 text") if ours else Malformed("not the Redis protocol")
         case _:
             return _translate(error)
 
@@ -309,11 +308,13 @@ def _translate(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - 
         case foreign.AuthenticationError() | foreign.AuthorizationError():
             return Refused("Redis refuses the login: it wants a password")
         case foreign.BusyLoadingError():
-            return Refused("Redis is loading its data set")
+            return NotReady("Redis is loading its data set")
         case foreign.InvalidResponse() | foreign.ResponseError():
             return Malformed("not the Redis protocol")
         case foreign.TimeoutError():
             return TimedOut("no answer in time")
+        case foreign.ConnectionError() if str(error) == "max number of clients reached":
+            return Refused("Redis has too many clients")
         case foreign.ConnectionError() if "SSL handshake is taking longer" in str(error):
             return TimedOut("no TLS handshake; is TLS expected there?")
         case foreign.ConnectionError() | OSError():

@@ -5,7 +5,7 @@ can cost gigabytes. Source: Redis serialization protocol 2, redis.io/docs/latest
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import exceptions as foreign
@@ -75,7 +75,7 @@ class ReplyBudget:
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise TooLarge(f"replies of more than {self._bytes_max} bytes")
+            raise TooLarge(f"replies of more than {self._bytes_max} bytes", answered=True)
 
 
 class BoundedParser(_AsyncHiredisParser):
@@ -98,9 +98,10 @@ class BoundedParser(_AsyncHiredisParser):
         self._reader.feed(data)
         return True
 
-    async def read_replies(self, count: int) -> list[Any]:
-        """As many replies, error replies as exceptions among them; raises Malformed where they are not all that came.
+    async def read_replies(self, count: int, refusal: Callable[[Exception], Any]) -> list[Any]:
+        """As many replies; raises Malformed where more have come.
 
+        ``refusal`` makes a value of an error reply, or raises: some are the last word on the connection.
         The driver's own way to read one reply costs as much as all the rest of a round trip.
         """
         replies: list[Any] = []
@@ -113,7 +114,7 @@ class BoundedParser(_AsyncHiredisParser):
             if reply is NOT_ENOUGH_DATA:
                 await self.read_from_socket()
             else:
-                replies.append(reply)
+                replies.append(refusal(reply) if isinstance(reply, Exception) else reply)
         self.expect_silence()
         return replies
 

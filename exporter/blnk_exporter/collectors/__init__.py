@@ -13,7 +13,11 @@ _Sources = Callable[[Clients], Sequence[Source]]
 
 
 def _redis(clients: Clients) -> Sequence[Source]:
-    return (clients.redis,) if clients.redis else ()
+    stores = _stores(clients)
+    return [
+        redis.RedisSource(store, clients.remembered.setdefault(f"redis {store.address}", redis.Server()))
+        for store in stores
+    ]
 
 
 def _queues(clients: Clients) -> Sequence[Source]:

@@ -1,24 +1,31 @@
 """Redis or Valkey itself: memory, eviction, persistence, replication, clients.
 
-Source:   INFO, SLOWLOG LEN (Redis 7, Valkey 8 and 9)
+Source:   INFO, SLOWLOG LEN (Redis 6.2 and newer, Valkey 8 and 9)
 Needs:    a Redis user with +info +slowlog|len, as `blnk-exporter grants redis` prints it
 By hand:  redis-cli INFO memory
-Cost:     1 round trip, shared with the other collectors
+Cost:     1 round trip, shared with the other collectors; 1 more after connecting to a Redis before 7, which takes one
+          section in each INFO, and 1 more each minute while the server is a replica
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..collector import Collector, Gap, Reading, Result, Store
-from ..errors import Malformed, ReadingError
+from ..errors import Malformed, ReadingError, Refused
 from ..formats.redis_info import Info, finite, parse
 from ..metric import Metric, Sample
 from ..right import Command
 
 _SECTIONS = ("server", "clients", "memory", "persistence", "stats", "replication", "cpu", "errorstats", "keyspace")
+# Redis has sixteen unless configured otherwise.
+_DATABASES_MAX = 1000
+_LABEL_CHARACTERS_MAX = 64
+# A server that stays a replica is left once a minute, in case that its address leads elsewhere by now.
+_RECONNECT_SECONDS = 60.0
 
-UP = Metric("blnk_redis_up", "Whether Redis answered INFO.")
+UP = Metric("blnk_redis_up", "Whether Redis answers, if only to refuse the exporter; 0 while it is busy with a script.")
 INFO = Metric(
     "blnk_redis_info", "Always 1; what runs and in which version.", ("software", "version", "mode"), "INFO server"
 )
@@ -55,6 +62,12 @@ REPLICA_LAG_BYTES = Metric(
     "Furthest that an online replica is behind; absent without replicas.",
     (),
     "INFO slaveN",
+)
+SERVER_CHANGES = Metric(
+    "blnk_redis_server_changes_total",
+    "How often another server process has answered at this address: a restart or a switchover.",
+    (),
+    "INFO run_id",
 )
 SLOW_LOG = Metric("blnk_redis_slow_log_entries", "Entries in the slow log.", (), "SLOWLOG LEN")
 
@@ -169,12 +182,50 @@ _FIELDS = (
 )
 
 
+@dataclass
+class Server:
+    """What is known of the server behind an address from one reading to the next."""
+
+    run_id: str | None = None
+    changes: int = 0
+
+    def note(self, run_id: str | None) -> None:
+        """Count a process that is not the one that answered before."""
+        self.changes += run_id is not None and self.run_id not in {None, run_id}
+        self.run_id = run_id or self.run_id
+
+
+@dataclass
+class RedisSource:
+    """Redis, and what holds for the present connection only.
+
+    Attributes:
+        store: the client.
+        server: who answers; survives a change of the configuration.
+        one_section_on: number of the connection whose server takes one section in each INFO, as Redis does before 7.
+        reconnected_at: when a connection was last made because the server was a replica, by ``clock``.
+
+    """
+
+    store: Store
+    server: Server = field(default_factory=Server)
+    clock: Callable[[], float] = time.monotonic
+    one_section_on: int | None = None
+    reconnected_at: float = float("-inf")
+
+    @property
+    def address(self) -> str:
+        """``host:port`` or the path of the socket."""
+        return self.store.address
+
+
 @dataclass(frozen=True, kw_only=True)
 class RedisReading(Reading):
     """INFO, and the length of the slow log where it may be asked for."""
 
     info: Info
     slow_log: int | None
+    server_changes: int = 0
 
 
 def judge(info: Any, slow_log: Any) -> RedisReading:
@@ -184,29 +235,42 @@ def judge(info: Any, slow_log: Any) -> RedisReading:
     parsed = parse(info)
     if parsed.text("valkey_version", "redis_version") is None:
         raise Malformed("INFO does not tell a version; is this Redis?")
-    cut = parsed.cut or not set(_SECTIONS) <= set(parsed.sections)
-    gaps = [Gap("info", Malformed.reason, "INFO was cut short or lacks a section")] if cut else []
+    gaps = [*_lacking(parsed)]
+    if len(parsed.databases()) > _DATABASES_MAX:
+        gaps.append(Gap("databases", Refused.reason, f"more than {_DATABASES_MAX} databases; none of them is shown"))
     if isinstance(slow_log, ReadingError):
         gaps.append(Gap("slow_log", slow_log.reason, str(slow_log)))
         slow_log = None
     return RedisReading(info=parsed, slow_log=slow_log, gaps=tuple(gaps))
 
 
+def _lacking(info: Info) -> Iterator[Gap]:
+    missing = [section for section in _SECTIONS if section not in info.sections]
+    if info.cut:
+        yield Gap("info", Malformed.reason, "INFO was cut short")
+    elif missing == ["errorstats"]:
+        yield Gap("errors", Refused.reason, "this server does not count error replies by kind; Redis 6.2 and newer do")
+    elif missing:
+        yield Gap("info", Malformed.reason, f"INFO lacks {', '.join(missing)}")
+
+
 def samples(results: Sequence[Result[RedisReading]]) -> Iterator[Sample]:
-    """Whether Redis is up, and everything that its INFO tells; a field it does not have is no series."""
+    """Whether Redis is up, and everything that its INFO says; a field that it does not have has no series."""
     for result in results:
-        yield from UP(result.reading is not None)
+        yield from UP(result.answered)
         if result.reading:
             yield from SLOW_LOG(result.reading.slow_log)
+            yield from SERVER_CHANGES(result.reading.server_changes)
             yield from _info(result.reading.info)
 
 
 def _info(info: Info) -> Iterator[Sample]:
     software = info.text("server_name") or ("valkey" if info.text("valkey_version") else "redis")
     version, mode = info.text("valkey_version", "redis_version"), info.text("server_mode", "redis_mode")
-    yield from INFO(1, software=software, version=version or "", mode=mode or "")
-    for field in _FIELDS:
-        yield from field.metric(field.value(info))
+    labels = {"software": software, "version": version or "", "mode": mode or ""}
+    yield from INFO(1, **{label: text[:_LABEL_CHARACTERS_MAX] for label, text in labels.items()})
+    for one in _FIELDS:
+        yield from one.metric(one.value(info))
     limit = info.number("maxmemory")
     yield from LIMITED(None if limit is None else limit > 0)
     yield from MEMORY_MAX(limit or None)
@@ -215,7 +279,8 @@ def _info(info: Info) -> Iterator[Sample]:
     yield from _state(
         ROLE, "role", {"master": "primary", "slave": "replica"}.get(role or "", role), ("primary", "replica")
     )
-    for name, record in info.records("db").items():
+    databases = info.databases()
+    for name, record in databases.items() if len(databases) <= _DATABASES_MAX else ():
         yield from KEYS(finite(record.get("keys")), database=name)
         yield from KEYS_EXPIRING(finite(record.get("expires")), database=name)
     # A count over what is left of a section would be too small.
@@ -252,9 +317,32 @@ def _errors(info: Info) -> Iterator[Sample]:
         yield from ERRORS(count, error=word)
 
 
-async def read(source: Store) -> RedisReading:
-    """INFO and the slow log's length."""
-    return judge(*await source.execute(("INFO", *_SECTIONS), ("SLOWLOG", "LEN")))
+async def read(source: RedisSource) -> RedisReading:
+    """INFO and the slow log's length; of the server that the address leads to now where the one before is a replica."""
+    connections = source.store.connections
+    reading = await _ask(source)
+    if reading.info.text("role") == "slave" and source.clock() - source.reconnected_at > _RECONNECT_SECONDS:
+        # A server that was demoted keeps its clients. A connection that has just been made is as good as another one.
+        source.reconnected_at = source.clock()
+        if source.store.connections == connections:
+            source.store.reconnect()
+            reading = await _ask(source)
+    source.server.note(reading.info.text("run_id"))
+    return replace(reading, server_changes=source.server.changes)
+
+
+async def _ask(source: RedisSource) -> RedisReading:
+    store = source.store
+    if source.one_section_on != store.connections:
+        info, slow_log = await store.execute(("INFO", *_SECTIONS), ("SLOWLOG", "LEN"))
+        if not isinstance(info, Malformed):
+            return judge(info, slow_log)
+        source.one_section_on = store.connections
+    # Without a section it gives all but the errors, which Redis counts since 6.2.
+    errors, info, slow_log = await store.execute(("INFO", "errorstats"), ("INFO",), ("SLOWLOG", "LEN"))
+    if isinstance(info, bytes) and isinstance(errors, bytes):
+        info = errors + b"\r\n" + info
+    return judge(info, slow_log)
 
 
 COLLECTOR = Collector(
@@ -262,11 +350,11 @@ COLLECTOR = Collector(
     help="Memory, eviction, persistence, replication and clients of Redis or Valkey.",
     metrics=(
         *(UP, INFO, POLICY, ROLE, LIMITED, MEMORY_MAX, KEYS, KEYS_EXPIRING, ERRORS),
-        *(REPLICAS, REPLICA_LAG, REPLICA_LAG_BYTES, SLOW_LOG),
-        *(field.metric for field in _FIELDS),
+        *(REPLICAS, REPLICA_LAG, REPLICA_LAG_BYTES, SERVER_CHANGES, SLOW_LOG),
+        *(one.metric for one in _FIELDS),
     ),
     read=read,
     samples=samples,
-    facts=("info", "slow_log"),
+    facts=("info", "errors", "databases", "slow_log"),
     rights=(Command("info", ()), Command("slowlog|len", ("slow_log",))),
 )

@@ -6,6 +6,9 @@ Source: redis.io/commands/info, Redis 7.0 to 7.4, Valkey 8 and 9 (which renamed 
 import math
 from dataclasses import dataclass
 
+# Some ten thousand lines; a Redis with sixteen databases has a hundred and fifty.
+_BYTES_MAX = 262_144
+
 
 @dataclass(frozen=True)
 class Info:
@@ -35,6 +38,10 @@ class Info:
             if name.startswith(prefix) and "=" in value
         }
 
+    def databases(self) -> dict[str, dict[str, str]]:
+        """The records of databases, by ``dbN``."""
+        return {name: record for name, record in self.records("db").items() if name[2:].isdecimal()}
+
 
 def finite(text: str | None) -> float | None:
     """The number that a text says; None without a text, and for any other text."""
@@ -46,8 +53,11 @@ def finite(text: str | None) -> float | None:
 
 
 def parse(raw: bytes) -> Info:
-    """Never fails: what is not a ``name:value`` line is no field. A last line without its end is dropped."""
-    *lines, rest = raw.decode("utf-8", "replace").split("\r\n")
+    """Never fails: what is not a ``name:value`` line is not a field. A last line without its end is dropped.
+
+    Of a longer text only the beginning is read.
+    """
+    *lines, rest = raw[:_BYTES_MAX].decode("utf-8", "replace").split("\r\n")
     pairs = (line.partition(":") for line in lines if ":" in line and not line.startswith("#"))
     sections = tuple(line.strip("# ").lower() for line in lines if line.startswith("#"))
     return Info({name: value for name, _, value in pairs}, sections, cut=bool(rest))
