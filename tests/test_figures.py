@@ -8,8 +8,10 @@ import pytest
 from blnk_exporter import thresholds
 from blnk_exporter.collector import Gap, Outcome
 from blnk_exporter.errors import Refused, Unreachable
-from blnk_exporter.figures import STALE_SECONDS, Figure, instances, queue_rows, take
+from blnk_exporter.figures import STALE_SECONDS, Figure, Flow, instances, queue_rows, take
+from blnk_exporter.figures.flow import SLOT_SECONDS, WINDOW_SECONDS
 from blnk_exporter.figures.kinds import KINDS
+from blnk_exporter.render import alarms, runbooks
 
 from .scene import DECLARED, Series, outcome, queue
 
@@ -58,6 +60,23 @@ def triggers(**active: float) -> Series:
         yield "catalog_trigger_active", {"trigger": name}, value
 
 
+def counted(reasons: Mapping[str, float] | None = None, **statuses: float) -> Series:
+    for status, value in statuses.items():
+        yield "ledger_transactions_total", {"status": status, "currency": "USD"}, value
+    for reason, value in (reasons or {}).items():
+        yield "ledger_rejections_total", {"reason": reason}, value
+
+
+def flowed(*readings: tuple[float, Series]) -> tuple[Flow, Outcome]:
+    """What is remembered after these readings of the ledger, and the last of them."""
+    flow, last = Flow(), outcome("ledger")
+    for at, series in readings:
+        last = outcome("ledger", series, at=at)
+        flow.note(last)
+    return flow, last
+
+
+RATE = "a rate needs two readings, some seconds apart"
 FOLLOWED = "counted since the exporter began to follow the ledger"
 A, B = {"address": "a:1"}, {"address": "b:1"}
 AS = {"address": "a:1", "standby": "s"}
@@ -252,6 +271,10 @@ CASES = [
     ),
     ("host.disk", outcome("host", disk("/", 100, 0, 0)), ("critical", "100 %", "/, 0 B left")),
     ("host.disk", outcome("host", [("host_filesystem_size_bytes", {"path": "/"}, 9)]), ("unknown", "unknown", "*")),
+    ("ledger.flow", outcome("ledger", counted(APPLIED=5)), ("unknown", "unknown", RATE)),
+    ("ledger.flow", outcome("ledger"), ("unknown", "unknown", "the source does not tell")),
+    ("ledger.rejections", outcome("ledger", counted(APPLIED=5)), ("unknown", "unknown", "the source does not tell")),
+    ("ledger.rejections", outcome("ledger", counted({"error": 1}, APPLIED=5)), ("unknown", "unknown", RATE)),
     (
         "host.memory",
         outcome("host", [("host_memory_total_bytes", {}, 8 * GIB), ("host_memory_available_bytes", {}, GIB)]),
@@ -274,6 +297,88 @@ def test_a_figure_in_words(name: str, given: Outcome, wanted: tuple[str, str, st
 def test_every_figure_has_a_case() -> None:
     """A figure that nobody tries is a figure that nobody can trust; two more are up or down as server.up is."""
     assert {kind.name for kind in KINDS} - {case[0] for case in CASES} == {"workers.up", "postgres.up"}
+
+
+def test_how_many_transactions_have_an_outcome() -> None:
+    """Rows that only wait do not count; the rate is of the last five minutes, however long it was followed."""
+    flow, last = flowed(
+        *((at, counted(APPLIED=at, INFLIGHT=at / 2, REJECTED=0, QUEUED=9 * at)) for at in range(0, 900, 15))
+    )
+    assert told(figure("ledger.flow", last, flow=flow)) == ("ok", "1.5/s", "with an outcome, over the last 5 min")
+    flow, last = flowed((0, counted(APPLIED=10)), (30, counted(APPLIED=10)))
+    assert told(figure("ledger.flow", last, flow=flow))[:2] == ("ok", "0/s")
+
+
+def test_a_ledger_that_cannot_be_read_has_no_rate() -> None:
+    """What is remembered of it is no longer the state of the deployment."""
+    flow, _ = flowed((0, counted({"error": 0}, APPLIED=0)), (30, counted({"error": 0}, APPLIED=60)))
+    failed = outcome("ledger", failures={"db:1": Unreachable("Connection refused")}, at=45)
+    flow.note(failed)
+    for name in ("ledger.flow", "ledger.rejections"):
+        assert told(figure(name, failed, flow=flow)) == ("unknown", "unknown", "db:1: Connection refused")
+
+
+def test_a_counter_that_begins_again_is_no_negative_rate() -> None:
+    """A restart of what counts, and a clock that was set back."""
+    for readings in (
+        ((0, counted(APPLIED=100)), (30, counted(APPLIED=5))),
+        ((100, counted(APPLIED=100)), (0, counted(APPLIED=200))),
+    ):
+        flow, last = flowed(*readings)
+        assert told(figure("ledger.flow", last, flow=flow)) == ("unknown", "unknown", RATE)
+
+
+def test_rejections_are_judged_as_the_rule_judges_them() -> None:
+    """Funds and overdraft limits are business; more than 1 % is a warning, unless it is of five or fewer."""
+
+    def judged(technical: float, business: float, outcomes: float) -> tuple[str, str, str] | None:
+        before = counted({"error": 1, "insufficient_funds": 1}, APPLIED=7)
+        after = counted({"error": 1 + technical, "insufficient_funds": 1 + business}, APPLIED=7 + outcomes)
+        flow, last = flowed((0, before), (900, after))
+        return told(figure("ledger.rejections", last, flow=flow))
+
+    assert judged(10, 0, 1000) == ("ok", "1 %", "10 of 1,000 transactions over the last 15 min")
+    words = "11 of 1,000 transactions over the last 15 min; 300 more for lack of funds or an overdraft limit"
+    assert judged(11, 300, 1000) == ("warning", "1.1 %", words)
+    assert judged(5, 0, 10) == ("ok", "50 %", "5 of 10 transactions over the last 15 min")
+    assert judged(6, 0, 10)[0] == "warning"
+    assert judged(0, 0, 0) == ("unknown", "unknown", "no transaction had an outcome over the last 15 min")
+
+
+def test_rejections_whose_reasons_cannot_be_read() -> None:
+    """Without the right to see reasons there is no share; with it again, there is after two readings."""
+    flow, last = flowed((0, counted(APPLIED=0)), (30, counted({"error": 0}, APPLIED=60)))
+    assert told(figure("ledger.rejections", last, flow=flow)) == ("unknown", "unknown", RATE)
+
+
+def test_the_counters_that_are_remembered_are_bounded() -> None:
+    """However often somebody scrapes."""
+    flow, _ = flowed(*((at, counted(APPLIED=at)) for at in range(0, 7200, 3)))
+    assert len(flow._counts) <= WINDOW_SECONDS / SLOT_SECONDS + 3
+    first, last = flow.span(WINDOW_SECONDS)
+    assert last.at - first.at > WINDOW_SECONDS - 2 * SLOT_SECONDS
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_figure_names_the_alert_of_its_limit(kind: Any) -> None:
+    """From a red line the way leads to the runbook of the rule that compares with the same number."""
+    assert set(kind.alerts) <= runbooks.alerts().keys()
+    assert kind.alerts
+    if kind.limited:
+        assert {alert.alert for alert in alarms.comparing()[kind.name]} <= set(kind.alerts)
+
+
+def test_the_alert_is_that_of_what_is_wrong() -> None:
+    """One of several instances, a currency and not a balance, a webhook and not a transaction."""
+    down, up = ("server_up", {"address": "a:1"}, 0), ("server_up", {"address": "b:1"}, 1)
+    assert figure("server.up", outcome("server", [down])).alert == "BlnkServerDown"
+    assert figure("server.up", outcome("server", [down, up])).alert == "BlnkServerInstanceDown"
+    for balances, currencies, name in ((1, 1, "BalancesMismatched"), (0, 1, "CurrenciesUnbalanced")):
+        series = [("books_mismatched_balances", {}, balances), ("books_unbalanced_currencies", {}, currencies)]
+        assert figure("books.unbalanced", outcome("books", series)).alert == f"BlnkBooks{name}"
+    for name, alert in (("new:webhook", "SideTasksArchived"), ("new:transaction_1", "TasksArchived")):
+        series = queue(name, archived_tasks=1, last_archived_timestamp_seconds=0)
+        assert figure("queues.last_archived", outcome("queues", series)).alert == f"BlnkQueues{alert}"
 
 
 @pytest.mark.parametrize("name", ["queues.depth", "queues.lost", "queues.last_archived", "queues.paused"])

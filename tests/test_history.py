@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from blnk_exporter.figures import State
+from blnk_exporter.figures import STALE_SECONDS, State
 from blnk_exporter.history import SLOT_SECONDS, SLOTS, SPAN_SECONDS, History
 
 START = 1_800_000_000.0  # a slot begins here
@@ -15,6 +15,7 @@ class Seen:
     value: float | None
     state: State = "ok"
     name: str = "queues.depth"
+    collector: str = "queues"
 
 
 def noted(*values: tuple[float, float | None, State]) -> History:
@@ -59,18 +60,34 @@ def test_a_clock_that_is_set_back_forgets_the_future() -> None:
 
 
 def test_since_when_it_is_bad() -> None:
-    """Warning that turned critical is one trouble; its first moment is what one looks for in other logs."""
+    """Warning that turned critical is one trouble: from the first reading that had it to the last one."""
     history = noted((0, 1, "ok"), (15, 9, "warning"), (30, 99, "critical"), (45, 9, "warning"))
-    assert history.since("queues.depth", START + 50) == (START + 15, False)
+    assert history.since("queues.depth", START + 50) == (START + 15, START + 45)
     assert history.since("queues.lost", START + 50) is None
 
 
-def test_since_before_we_looked() -> None:
-    """What was bad from the first moment on has been so for at least as long."""
-    assert noted((0, 9, "warning"), (15, 9, "warning")).since("queues.depth", START + 20) == (START, True)
+def test_one_reading_has_no_duration() -> None:
+    """However old it is: nothing was read since."""
+    assert noted((0, 9, "warning")).since("queues.depth", START + 82) == (START, START)
 
 
 def test_unknown_ends_a_trouble() -> None:
-    """Nobody knows what was in between."""
+    """What was in between was not read."""
     history = noted((0, 9, "critical"), (15, None, "unknown"), (30, 9, "critical"))
-    assert history.since("queues.depth", START + 30) == (START + 30, False)
+    assert history.since("queues.depth", START + 30) == (START + 30, START + 30)
+
+
+def test_a_time_without_readings_ends_a_trouble() -> None:
+    """While nothing was scraped it may have been well."""
+    history = noted((0, 9, "critical"), (STALE_SECONDS, 9, "critical"), (2 * STALE_SECONDS + 1, 9, "critical"))
+    assert history.since("queues.depth", START + 300) == (START + 2 * STALE_SECONDS + 1,) * 2
+
+
+def test_a_reading_that_is_served_again_is_one_reading() -> None:
+    """The books are read every quarter of an hour and noted at each scrape."""
+    history, figure = History(), Seen(9, "critical")
+    for at in range(0, 600, 15):
+        history.note(START + at, [figure], {figure.collector: START - 5})
+    assert history.since(figure.name, START + 600) == (START - 5, START - 5)
+    history.note(START + 600, [figure], {figure.collector: START + 599})
+    assert history.since(figure.name, START + 600) == (START - 5, START + 599)

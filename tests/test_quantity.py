@@ -22,6 +22,11 @@ from blnk_exporter.quantity import Unit, duration, say
         (100 * 2**30, "bytes", "100 GiB"),
         (2.0**80, "bytes", "1073741824 PiB"),
         (7200, "seconds", "2 h"),
+        (0, "rate", "0/s"),
+        (0.001, "rate", "under 0.01/s"),
+        (0.25, "rate", "0.25/s"),
+        (3.42, "rate", "3.4/s"),
+        (1234.5, "rate", "1,234/s"),
     ],
 )
 def test_a_number_is_told_with_its_unit(value: float, unit: Unit, words: str) -> None:

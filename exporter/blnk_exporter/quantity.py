@@ -18,6 +18,7 @@ Unit = Literal[
     "requests",
     "seconds",
     "ratio",
+    "rate",
     "bytes",
 ]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -32,6 +33,8 @@ def say(value: float, unit: Unit) -> str:
         return duration(value)
     if unit == "ratio":
         return f"{value * 100:.1f}".removesuffix(".0") + "\u00a0%"
+    if unit == "rate":
+        return _rate(value)
     if unit == "bytes":
         return _size(value)
     one = "entry" if unit == "entries" else unit.removesuffix("s")
@@ -46,6 +49,14 @@ def duration(seconds: float) -> str:
     if 0 < seconds < 1:
         return f"{seconds * 1000:.0f}\u00a0ms"
     return f"{seconds:.{0 if seconds >= 10 else 1}f}".removesuffix(".0") + "\u00a0s"
+
+
+def _rate(per_second: float) -> str:
+    """``3.4/s``; what is too slow for two digits is not 0."""
+    if 0 < per_second < 0.01:
+        return "under 0.01/s"
+    digits = 0 if per_second >= 100 else 1 if per_second >= 1 or not per_second else 2
+    return f"{per_second:,.{digits}f}".removesuffix(".0") + "/s"
 
 
 def _size(value: float) -> str:

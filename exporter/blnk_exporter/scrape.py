@@ -13,6 +13,7 @@ import structlog
 
 from .collector import Collector, Outcome, Result, Room, Source
 from .errors import REASONS, ReadingError, TimedOut, TooDear, UnknownCollector
+from .figures import Flow
 from .flight import Flight, Patience
 from .history import History
 from .metric import Metric, Sample
@@ -123,6 +124,7 @@ class Memory:
     last_success: dict[str, float] = field(default_factory=dict)
     news: News = field(default_factory=News)
     history: History = field(default_factory=History)
+    flow: Flow = field(default_factory=Flow)
     patience: Patience = field(default_factory=Patience)
     scraped_at: float | None = None
 

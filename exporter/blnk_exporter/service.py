@@ -222,10 +222,13 @@ class Service:
         outcomes = {outcome.collector.name: outcome for outcome in snapshot.outcomes if not outcome.cut_short}
         if not outcomes:
             return
+        if ledger := outcomes.get("ledger"):
+            self.memory.flow.note(ledger)
         # A scrape is given nothing older than it may be.
         whole = dict.fromkeys(outcomes, True)
-        taken = figures.take(outcomes, whole, self.limits, at=snapshot.at)
-        self.memory.history.note(snapshot.at, taken)
+        taken = figures.take(outcomes, whole, self.limits, at=snapshot.at, flow=self.memory.flow)
+        read_at = {name: outcome.finished_at for name, outcome in outcomes.items()}
+        self.memory.history.note(snapshot.at, taken, read_at)
         self.memory.scraped_at = snapshot.at
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ def figure(limit: str | None = "queues.depth", judged: str = "") -> Figure:
 
 
 def points(*values: tuple[float, float | None]) -> list[Point]:
-    return [Point(NOW - ago, value, "ok") for ago, value in values]
+    return [Point(NOW - ago, value, "ok", NOW - ago) for ago, value in values]
 
 
 def lines(drawn: str | None) -> list[list[tuple[float, ...]]]:
@@ -45,6 +45,13 @@ def test_words_for_who_does_not_see_it() -> None:
     drawn = draw(figure(), points((600, 10), (300, 2000), (0, 1)), NOW)
     assert 'role="img"' in drawn
     assert 'aria-label="last 1 task, lowest 1 task, highest 2,000 tasks over 10 min"' in drawn.replace("\u00a0", " ")
+
+
+def test_the_span_is_that_of_the_readings() -> None:
+    """A line that ended two minutes ago is told as no longer than it is."""
+    picture = draw(figure(), points((180, 1), (120, 2)), NOW)
+    assert picture
+    assert "over 60\u00a0s" in picture
 
 
 @pytest.mark.parametrize("values", [(), ((0, 5),), ((30, None), (15, None), (0, 5))])

@@ -1,6 +1,7 @@
 """GET /: the page for people."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,12 +10,12 @@ import pytest
 from blnk_exporter import collectors
 from blnk_exporter.collector import Gap
 from blnk_exporter.errors import Refused, Unreachable
-from blnk_exporter.figures import STALE_SECONDS
+from blnk_exporter.figures import STALE_SECONDS, take
 from blnk_exporter.news import FAILURES_KEPT, RECOVERIES_KEPT
 from blnk_exporter.web.status import render
 from blnk_exporter.web.view import gather
 
-from ..scene import Play, queue
+from ..scene import Play, outcome, queue
 from .conftest import HOSTILE, Stage
 
 
@@ -76,6 +77,58 @@ async def test_all_is_well(shown: Stage) -> None:
     assert page.parts["host.disk"].startswith("Fullest file system40 % ok")
 
 
+async def test_every_trouble_leads_to_its_runbook(shown: Stage, play: Play) -> None:
+    """Each red line, and each that says what is unknown: at night nobody looks for a page by name."""
+    play.series["queues"] = [*queue("a", pending_tasks=1500), *queue("b", pending_tasks=1, head_task_lost=1)]
+    play.series["server"] = [("server_up", {"address": "a:1"}, 0)]
+    play.failures["postgres"] = Refused("no right")
+    play.gaps["redis"] = (Gap("slow_log", "refused", "NOPERM slowlog"),)
+    page = await seen(shown)
+    wanted = ("BlnkServerDown", "BlnkQueuesBacklog", "BlnkQueuesTasksLost", "BlnkExporterFactMissing")
+    for alert in (*wanted, "BlnkExporterCollectorFailing"):
+        assert page.all("a", href=f"runbooks/{alert}"), alert
+    lines = re.findall(r"<li><span class=\"state (?:critical|warning|unknown)\".*?</li>", page.html)
+    top = page.html.index("Key figures")
+    assert len([line for line in lines if page.html.index(line) < top]) == 5
+    assert [line for line in lines if page.html.index(line) < top and 'href="runbooks/' not in line] == []
+
+
+async def test_a_faulty_configuration_leads_to_its_runbook(shown: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the one trouble that no figure has."""
+    await shown.get("/metrics")
+    monkeypatch.setattr(shown.service, "reload_faults", "exporter.yml: nonsense")
+    page = await read(shown)
+    assert page.all("a", href="runbooks/BlnkExporterReloadFailed")
+    assert (await shown.get("/runbooks/BlnkExporterReloadFailed")).status == 200
+
+
+async def test_a_long_reason_is_told_once(shown: Stage, play: Play) -> None:
+    """One Redis that refuses everything leaves many figures unknown; the others say whose reason is theirs."""
+    words = f"NOPERM {'x' * 100}"
+    play.failures["queues"] = Refused(words)
+    play.series["queues"] = ()
+    page = await seen(shown)
+    assert page.parts["figures"].count(words) == 1
+    assert "Deepest queueunknownh:1: NOPERM" in page.parts["figures"]
+    assert page.parts["queues.lost"] == "Lost tasksunknownas for Deepest queuecritical if any"
+    assert page.all("a", href="#queues.depth")
+
+
+async def test_money_that_moves_is_shown(shown: Stage, play: Play) -> None:
+    """How many transactions a second, and how many of them are rejected, out of what scrapes gave."""
+    page = await seen(shown)
+    assert "ledger.flow" not in page.parts, "the ledger is not watched here"
+    flow = shown.service.memory.flow
+    for at, applied in ((0, 0.0), (60, 180.0)):
+        series = [("ledger_transactions_total", {"status": "APPLIED", "currency": "USD"}, applied)]
+        flow.note(outcome("ledger", [*series, ("ledger_rejections_total", {"reason": "error"}, applied / 10)], at=at))
+    view = gather(shown.service)
+    taken = take({"ledger": outcome("ledger", series)}, {"ledger": True}, shown.service.limits, at=60, flow=flow)
+    figure = next(figure for figure in taken if figure.name == "ledger.flow")
+    page = Page(render(replace(view, figures=(figure,))))
+    assert page.parts["ledger.flow"] == "Transactions3/s with an outcome, over the last 60 s"
+
+
 async def test_trouble_comes_first(shown: Stage, play: Play) -> None:
     """The sentence counts and names it, worst first; each has its number, its limit, its place and its reason."""
     play.series["queues"] = [*queue("a", pending_tasks=1500), *queue("b", pending_tasks=1, head_task_lost=1)]
@@ -98,10 +151,12 @@ async def test_trouble_has_an_age(shown: Stage, play: Play) -> None:
     assert "(warning over 1,000 tasks), a." in page.parts["main"]
     now = shown.service.memory.scraped_at
     history, figures = shown.service.memory.history, gather(shown.service, clock=now).figures
+    old = Page(render(gather(shown.service, clock=now + 82)))
+    assert "(warning over 1,000 tasks), read 82 s ago, a." in old.parts["main"]
     for ago in (90, 60, 30, 0):
         history.note(now - ago, figures)
-    later = Page(render(gather(shown.service, clock=now)))
-    assert "(warning over 1,000 tasks) for at least 90 s, a." in later.parts["main"]
+    later = Page(render(gather(shown.service, clock=now + 20)))
+    assert "(warning over 1,000 tasks), in trouble for at least 90 s, a." in later.parts["main"]
 
 
 async def test_unknown_is_neither_zero_nor_ok(shown: Stage, play: Play) -> None:

@@ -7,6 +7,7 @@ from ..collector import Outcome
 from ..quantity import duration, say
 from ..thresholds import Threshold
 from .figure import STATES, Figure, State
+from .flow import Flow
 from .instances import Instance, instances
 from .kind import Kind, Measure
 from .kinds import KINDS
@@ -17,6 +18,7 @@ __all__ = [
     "STALE_SECONDS",
     "STATES",
     "Figure",
+    "Flow",
     "Instance",
     "QueueRow",
     "State",
@@ -33,20 +35,21 @@ STALE_SECONDS = 120.0
 _METRICS = frozenset(metric for kind in KINDS for metric in kind.metrics)
 
 
-def take(
+def take(  # noqa: PLR0913  # what a page is made of
     outcomes: Mapping[str, Outcome],
     enabled: Mapping[str, bool],
     limits: Mapping[str, Threshold],
     *,
     at: float,
     intervals: Mapping[str, float] | None = None,
+    flow: Flow | None = None,
 ) -> Iterator[Figure]:
     """The key figures at a time (Unix, seconds); those of collectors that this exporter does not have are left out.
 
     ``intervals`` are the seconds that readings are kept for by collectors that do so; None: as long as they are given.
-    What can no longer be relied on, is unknown.
+    What can no longer be relied on, is unknown. ``flow`` is what is remembered of the ledger's counters.
     """
-    seen = Seen(outcomes.values(), _METRICS)
+    seen = Seen(outcomes.values(), _METRICS, flow)
     for kind in KINDS:
         if kind.collector in enabled:
             outcome = outcomes.get(kind.collector)
@@ -91,6 +94,7 @@ def _figure(kind: Kind, limits: Mapping[str, Threshold], measure: Measure) -> Fi
         note=measure.note,
         judged=kind.judged,
         why=limit.why if limit else kind.why,
+        alert=measure.alert or next(iter(kind.alerts), ""),
     )
 
 

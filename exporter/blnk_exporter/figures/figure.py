@@ -16,7 +16,7 @@ class Figure:
     """One number that a person on call asks for.
 
     ``value`` is None when it is not known, and ``note`` then says why; otherwise ``note`` says where the worst is.
-    ``text`` is the value in words. ``judged`` names what the limit looks at where that is not the value itself. ``metrics`` are the names that it is made of, all of them the ``collector``'s.
+    ``text`` is the value in words, ``alert`` the one that fires when it is over its limit. ``judged`` names what the limit looks at where that is not the value itself. ``metrics`` are the names that it is made of, all of them the ``collector``'s.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Figure:
     note: str = ""
     judged: str = ""
     why: str = ""
+    alert: str = ""
 
     @property
     def limit_words(self) -> str:

@@ -13,19 +13,23 @@ Limits = Mapping[str, Threshold]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a figure comes to; ``state`` and ``text`` only where limit and value do not tell them."""
+    """What a figure comes to; ``state`` and ``text`` only where limit and value do not tell them.
+
+    ``alert`` only where it is not the first of the kind's.
+    """
 
     value: float | None
     note: str = ""
     state: State | None = None
     text: str = ""
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A key figure before it has a value. ``measure`` gives None when the deployment has no such thing.
 
-    ``why`` it matters, where no limit says so.
+    ``alerts`` are those that fire for it, whose runbooks say what to do. ``why`` it matters, where no limit says so.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Kind:
     unit: Unit
     metrics: tuple[str, ...]
     measure: Callable[["Kind", Seen, Limits, float], Measure | None]
+    alerts: tuple[str, ...] = ()
     limited: bool = True
     judged: str = ""
     why: str = ""

@@ -23,7 +23,7 @@ def up(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
     state: State = "ok" if not down else "critical" if len(down) == len(found) else "warning"
     words = "up" if not down else "down"
     text = words if len(found) == 1 else f"{len(found) - len(down)} of {len(found)} up"
-    return Measure(len(down), note, state, text)
+    return Measure(len(down), note, state, text, kind.alerts[-1 if state == "warning" else 0])
 
 
 def worst(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
@@ -84,7 +84,8 @@ def archived(kind: Kind, seen: Seen, limits: Limits, at: float) -> Measure | Non
         return Measure(total, state="unknown" if total else "ok", note="since when is not known" if total else "")
     found = [(limits[given_up(queue)].level(at - since), -since, queue) for queue, since in last.items()]
     level, since, queue = min(found, key=lambda one: (STATES.index(one[0]), one[1]))
-    return Measure(total, f"last {duration(max(0.0, at + since))} ago in {queue}", level)
+    alert = kind.alerts[given_up(queue) == "queues.side_last_archived"]
+    return Measure(total, f"last {duration(max(0.0, at + since))} ago in {queue}", level, alert=alert)
 
 
 def redis_memory(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:

@@ -2,10 +2,44 @@
 
 from dataclasses import replace
 
-from ..quantity import say
+from ..quantity import duration, say
+from .flow import WINDOW_SECONDS
 from .kind import Kind, Limits, Measure
 from .measures import worst
 from .seen import Seen, few
+
+_RATE_SECONDS = 300.0
+_FIRST = Measure(None, "a rate needs two readings, some seconds apart")
+
+
+def throughput(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
+    """Transactions per second that had an outcome: applied, held or rejected."""
+    if not seen.of(kind.metrics[0]):
+        return Measure(None)
+    if (span := seen.flow.span(_RATE_SECONDS)) is None:
+        return _FIRST
+    first, last = span
+    seconds = last.at - first.at
+    return Measure((last.outcomes - first.outcomes) / seconds, f"with an outcome, over the last {duration(seconds)}")
+
+
+def rejected(kind: Kind, seen: Seen, limits: Limits, _: float) -> Measure | None:
+    """The share of outcomes that were rejected for a technical reason; of a few, no share is judged."""
+    if not all(map(seen.of, kind.metrics)):
+        return Measure(None)
+    span = seen.flow.span(WINDOW_SECONDS)
+    if span is None or span[0].rejections is None or span[1].rejections is None:
+        return _FIRST
+    first, last = span
+    outcomes, over = last.outcomes - first.outcomes, duration(last.at - first.at)
+    if not outcomes:
+        return Measure(None, f"no transaction had an outcome over the last {over}")
+    technical, business = (now - before for before, now in zip(span[0].rejections, span[1].rejections, strict=True))
+    note = f"{technical:,.0f} of {say(outcomes, 'transactions')} over the last {over}"
+    if business:
+        note += f"; {business:,.0f} more for lack of funds or an overdraft limit"
+    few = limits["ledger.rejections_least"].level(technical) == "ok"
+    return Measure(technical / outcomes, note, "ok" if few else None)
 
 
 def unresolved(kind: Kind, seen: Seen, limits: Limits, at: float) -> Measure | None:
@@ -32,7 +66,8 @@ def unbalanced(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
         return Measure(None)
     words = [say(balances, "balances")] if balances else []
     words += [f"{currencies:,.0f} of the currencies"] if currencies else []
-    return Measure(balances + (currencies or 0), text=", ".join(words) or "none")
+    alert = kind.alerts[0] if balances else kind.alerts[-1]
+    return Measure(balances + (currencies or 0), text=", ".join(words) or "none", alert=alert)
 
 
 def deleted(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..collector import Outcome
+from .flow import Flow
 
 
 class Seen:
     """What the outcomes hold of the metrics that are asked for; the others, thousands maybe, are passed over."""
 
-    def __init__(self, outcomes: Iterable[Outcome], metrics: frozenset[str]) -> None:
+    def __init__(self, outcomes: Iterable[Outcome], metrics: frozenset[str], flow: Flow | None = None) -> None:
+        self.flow = flow or Flow()
+        """The ledger's counters of the last quarter of an hour."""
         self._samples: dict[str, list[tuple[dict[str, str], float]]] = {}
         for outcome in outcomes:
             for sample in outcome.samples:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..collector import Outcome
-from ..figures import STATES, Figure, State, failures, few
+from ..figures import STALE_SECONDS, STATES, Figure, State, failures, few
 from ..history import SLOT_SECONDS
 from ..quantity import duration
 from .view import View
@@ -16,13 +16,17 @@ _REASON_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """One thing that needs attention, and why it does; ``anchor`` is where the page has more of it."""
+    """One thing that needs attention, and why it does.
+
+    ``anchor`` is where the page has more of it, ``alert`` the one whose runbook says what to do.
+    """
 
     state: State
     title: str
     words: str
     anchor: str
     why: str = ""
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ def sum_up(view: View) -> Headline:
         _counted(len(unread), "collector", "not read yet", few(unread)),
     )
     rest = " ".join(filter(None, told))
-    without = tuple(Matter("unknown", name, _without(found), "collectors") for name, found in gaps.items())
+    without = tuple(
+        Matter("unknown", name, _without(found), "collectors", alert="BlnkExporterFactMissing")
+        for name, found in gaps.items()
+    )
     if matters:
         names = [matter.title for matter in matters]
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -104,18 +111,19 @@ def _without(gaps: Mapping[str, str]) -> str:
 def _matters(view: View) -> Iterator[Matter]:
     for figure in view.figures:
         if figure.state in {"critical", "warning"}:
-            yield Matter(figure.state, figure.title, _words(figure, view), figure.name, figure.why)
+            yield Matter(figure.state, figure.title, _words(figure, view), figure.name, figure.why, figure.alert)
     # What is down is told above; who asked it in vain need not be told as well.
     down = {instance.address for instance in view.instances if instance.state != "ok"}
     failed = [name for name, outcome in view.outcomes.items() if _fails(outcome, besides=down)]
     if failed:
         words = "; ".join(dict.fromkeys(words for name in failed for words in failures(view.outcomes[name])))
+        title = f"{_count(len(failed), 'collector')} failed"
         yield Matter(
-            "warning", f"{_count(len(failed), 'collector')} failed", f"{', '.join(failed)}: {words}", "collectors"
+            "warning", title, f"{', '.join(failed)}: {words}", "collectors", alert="BlnkExporterCollectorFailing"
         )
     if view.faults:
         words = f"a file of it is faulty, and the one before is in force: {view.faults}"
-        yield Matter("warning", "Configuration", words, "collectors")
+        yield Matter("warning", "Configuration", words, "collectors", alert="BlnkExporterReloadFailed")
 
 
 def _fails(outcome: Outcome, *, besides: set[str]) -> bool:
@@ -124,10 +132,19 @@ def _fails(outcome: Outcome, *, besides: set[str]) -> bool:
 
 def _words(figure: Figure, view: View) -> str:
     limit = figure.limit.met(figure.value) if figure.limit and figure.value is not None and not figure.judged else ""
-    known, since = view.history.since(figure.name, view.at), ""
-    if known and view.at - known[0] >= SLOT_SECONDS:
-        since = f" for {'at least ' if known[1] else ''}{duration(round(view.at - known[0]))}"
-    return f"{figure.text}{f' ({limit})' if limit else ''}{since}{f', {figure.note}' if figure.note else ''}"
+    parts = (f"{figure.text}{f' ({limit})' if limit else ''}", _since(figure, view), figure.note)
+    return ", ".join(filter(None, parts))
+
+
+def _since(figure: Figure, view: View) -> str:
+    """For how long, from the first reading that had it to the last; of a single one, only its age is known."""
+    if (known := view.history.since(figure.name, view.at)) is None:
+        return ""
+    first, last = known
+    if last - first >= SLOT_SECONDS:
+        return f"in trouble for at least {duration(round(last - first))}"
+    # Beyond that, the note says so already.
+    return f"read {view.ago(last)}" if SLOT_SECONDS <= view.at - last <= STALE_SECONDS else ""
 
 
 def _count(number: int, what: str) -> str:

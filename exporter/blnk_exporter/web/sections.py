@@ -14,6 +14,8 @@ from .view import View
 # So many are shown at once; the others are a click away.
 _QUEUES_SHOWN = 8
 _CHANGES_SHOWN = 6
+# A longer note fills a card, and is shown on one of those that have it.
+_NOTE_LENGTH = 60
 
 
 def state_word(state: str) -> Html:
@@ -36,47 +38,67 @@ def headline(head: Headline, view: View) -> Html:
         link = tag("a", f"/{view.metrics_path}", href=view.metrics_path)
         hint = tag("p", "Each request for ", link, " is a scrape. Does Prometheus still reach this exporter?")
     title = tag("h1", head.sentence, id="headline")
-    listed = tag("ul", *map(_matter, head.matters)) if head.matters else None
-    unknown = _unknown(head) if head.without else tag("p", head.unknown) if head.unknown else None
+    listed = tag("ul", *(_matter(matter, view) for matter in head.matters)) if head.matters else None
+    unknown = _unknown(head, view) if head.without else tag("p", head.unknown) if head.unknown else None
     return tag("section", title, hint, listed, unknown, class_=f"headline {head.state}", aria_labelledby="headline")
 
 
-def _unknown(head: Headline) -> Html:
+def _unknown(head: Headline, view: View) -> Html:
     """Folded where there is trouble to look at first."""
     why = tag("summary", head.unknown or "What is missing, and why")
-    return tag("details", why, tag("ul", *map(_matter, head.without)), open=None if head.matters else "")
+    return tag(
+        "details",
+        why,
+        tag("ul", *(_matter(matter, view) for matter in head.without)),
+        open=None if head.matters else "",
+    )
 
 
-def _matter(matter: Matter) -> Html:
-    why = tag("span", matter.why, class_="why") if matter.why else None
+def _matter(matter: Matter, view: View) -> Html:
+    why = tag("span", f"{matter.why} ", class_="why") if matter.why else None
     name = tag("a", matter.title, href=f"#{matter.anchor}")
-    return tag("li", state_word(matter.state), " ", name, f": {matter.words}. ", why)
+    runbook = tag("a", f"Runbook\u00a0{matter.alert}", href=view.runbook_of(matter.alert)) if matter.alert else None
+    return tag("li", state_word(matter.state), " ", name, f": {matter.words}. ", why, runbook)
 
 
 def figures(view: View) -> Html:
     """A card for each key figure, always in the same order; what is switched off is only named."""
     shown = [figure for figure in view.figures if figure.state != "off"]
     up, others = ([figure for figure in shown if (figure.unit == "instances") == wanted] for wanted in (True, False))
-    cards = [tag("ul", *(_card(figure, view) for figure in part), class_="cards") for part in (up, others) if part]
+    told: dict[str, Figure] = {}
+    cards = [
+        tag("ul", *(_card(figure, view, told) for figure in part), class_="cards") for part in (up, others) if part
+    ]
     off = [figure.title for figure in view.figures if figure.state == "off"]
     missing = _quiet(f"Not watched here: {', '.join(off)}.") if off else None
     return _section("figures", "Key figures", *cards, missing, _about(view))
 
 
-def _card(figure: Figure, view: View) -> Html:
+def _card(figure: Figure, view: View, told: dict[str, Figure]) -> Html:
     name = tag("a", figure.title, href=f"#about-{figure.name}")
     line = sparkline.draw(figure, view.history.points(figure.name, view.at), view.at)
-    value = (state_word(figure.state),) if figure.value is None else (figure.text, " ", state_word(figure.state))
+    # Where nothing is looked for, nothing was found to be well.
+    judged = figure.limit_words or figure.state != "ok"
+    state = state_word(figure.state) if judged else None
+    value = (state,) if figure.value is None else (figure.text, " ", state)
     return tag(
         "li",
         tag("h3", name),
         tag("p", *value, class_="value"),
         line if figure.unit != "instances" else None,
-        tag("p", figure.note, class_="note") if figure.note else None,
+        tag("p", _note(figure, told), class_="note") if figure.note else None,
         _quiet(figure.limit_words) if figure.limit_words else None,
         id=figure.name,
         class_=f"card {figure.state}",
     )
+
+
+def _note(figure: Figure, told: dict[str, Figure]) -> Html:
+    """The note; a long one that another card has is told there."""
+    first = told.setdefault(figure.note, figure)
+    if first is figure or len(figure.note) <= _NOTE_LENGTH:
+        return join(figure.note)
+    return join("as for ", tag("a", first.title, href=f"#{first.name}"))
 
 
 def _about(view: View) -> Html:

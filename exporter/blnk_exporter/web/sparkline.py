@@ -37,7 +37,7 @@ def draw(figure: Figure, points: Sequence[Point], now: float) -> Html | None:
         viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
         preserveAspectRatio="none",
         role="img",
-        aria_label=_words(figure, values, now - points[0].at),
+        aria_label=_words(figure, values, points[-1].at - points[0].at),
     )
 
 

@@ -36,6 +36,10 @@ class View:
         """Where the metrics of one collector are."""
         return f"{self.metrics_path}{'&' if self.target else '?'}collect[]={collector}"
 
+    def runbook_of(self, alert: str) -> str:
+        """Where the runbook of an alert is, with the limits of this target."""
+        return f"runbooks/{alert}{f'?target={quote(self.target)}' if self.target else ''}"
+
     def here(self, query: str = "") -> str:
         """This page, with more of a query."""
         parts = [f"target={quote(self.target)}"] if self.target else []
@@ -61,7 +65,7 @@ def gather(service: Service, *, clock: float | None = None, target: str | None =
     return View(
         at=at,
         scraped_at=memory.scraped_at,
-        figures=tuple(take(outcomes, scraper.enabled, limits, at=at, intervals=intervals)),
+        figures=tuple(take(outcomes, scraper.enabled, limits, at=at, intervals=intervals, flow=memory.flow)),
         instances=tuple(instances(outcomes)),
         queues=tuple(queue_rows(outcomes, limits, at=at)),
         enabled=scraper.enabled,
