@@ -310,7 +310,7 @@ def test_how_many_transactions_have_an_outcome() -> None:
 
 
 def test_a_ledger_that_cannot_be_read_has_no_rate() -> None:
-    """What is remembered of it is no longer the state of the deployment."""
+    """What is remembered of it says nothing of the present."""
     flow, _ = flowed((0, counted({"error": 0}, APPLIED=0)), (30, counted({"error": 0}, APPLIED=60)))
     failed = outcome("ledger", failures={"db:1": Unreachable("Connection refused")}, at=45)
     flow.note(failed)
@@ -318,7 +318,7 @@ def test_a_ledger_that_cannot_be_read_has_no_rate() -> None:
         assert told(figure(name, failed, flow=flow)) == ("unknown", "unknown", "db:1: Connection refused")
 
 
-def test_a_counter_that_begins_again_is_no_negative_rate() -> None:
+def test_a_counter_that_begins_again_has_no_rate() -> None:
     """A restart of what counts, and a clock that was set back."""
     for readings in (
         ((0, counted(APPLIED=100)), (30, counted(APPLIED=5))),
@@ -346,13 +346,13 @@ def test_rejections_are_judged_as_the_rule_judges_them() -> None:
 
 
 def test_rejections_whose_reasons_cannot_be_read() -> None:
-    """Without the right to see reasons there is no share; with it again, there is after two readings."""
+    """Without the grant for reasons no share is known; with it again, there is after two readings."""
     flow, last = flowed((0, counted(APPLIED=0)), (30, counted({"error": 0}, APPLIED=60)))
     assert told(figure("ledger.rejections", last, flow=flow)) == ("unknown", "unknown", RATE)
 
 
 def test_the_counters_that_are_remembered_are_bounded() -> None:
-    """However often somebody scrapes."""
+    """However often the exporter is scraped."""
     flow, _ = flowed(*((at, counted(APPLIED=at)) for at in range(0, 7200, 3)))
     assert len(flow._counts) <= WINDOW_SECONDS / SLOT_SECONDS + 3
     first, last = flow.span(WINDOW_SECONDS)

@@ -48,7 +48,7 @@ def test_words_for_who_does_not_see_it() -> None:
 
 
 def test_the_span_is_that_of_the_readings() -> None:
-    """A line that ended two minutes ago is told as no longer than it is."""
+    """A line that ended two minutes ago has its own length in words."""
     picture = draw(figure(), points((180, 1), (120, 2)), NOW)
     assert picture
     assert "over 60\u00a0s" in picture

@@ -78,7 +78,7 @@ async def test_all_is_well(shown: Stage) -> None:
 
 
 async def test_every_trouble_leads_to_its_runbook(shown: Stage, play: Play) -> None:
-    """Each red line, and each that says what is unknown: at night nobody looks for a page by name."""
+    """Each red line, and each that says what is unknown: at night it must not be searched for."""
     play.series["queues"] = [*queue("a", pending_tasks=1500), *queue("b", pending_tasks=1, head_task_lost=1)]
     play.series["server"] = [("server_up", {"address": "a:1"}, 0)]
     play.failures["postgres"] = Refused("no right")
@@ -102,7 +102,7 @@ async def test_a_faulty_configuration_leads_to_its_runbook(shown: Stage, monkeyp
     assert (await shown.get("/runbooks/BlnkExporterReloadFailed")).status == 200
 
 
-async def test_a_long_reason_is_told_once(shown: Stage, play: Play) -> None:
+async def test_a_long_reason_is_shown_once(shown: Stage, play: Play) -> None:
     """One Redis that refuses everything leaves many figures unknown; the others say whose reason is theirs."""
     words = f"NOPERM {'x' * 100}"
     play.failures["queues"] = Refused(words)

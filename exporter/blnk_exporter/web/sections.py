@@ -94,7 +94,7 @@ def _card(figure: Figure, view: View, told: dict[str, Figure]) -> Html:
 
 
 def _note(figure: Figure, told: dict[str, Figure]) -> Html:
-    """The note; a long one that another card has is told there."""
+    """The note; a long one is on the first card that has it."""
     first = told.setdefault(figure.note, figure)
     if first is figure or len(figure.note) <= _NOTE_LENGTH:
         return join(figure.note)
