@@ -113,7 +113,9 @@ class TableReader:
         except (Refused, Malformed, Locked) as error:
             if self._nothing and now < self._nothing[0] and type(error) is self._nothing[1]:
                 raise
-            rows, gaps = await self._one_by_one(asked, version, error, now)
+            # All of them: why one was refused before may not be the reason any more.
+            self._refused.clear()
+            rows, gaps = await self._one_by_one([*wanted.values()], version, error, now)
         self._nothing = None
         return rows, (*gaps, *(gap for name, (_, gap) in self._refused.items() if name in wanted))
 

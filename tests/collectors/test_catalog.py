@@ -108,7 +108,7 @@ async def test_an_empty_table_has_used_nothing_that_we_know_of(ledger: Ledger) -
 async def test_a_database_without_blnks_tables(postgres: Database) -> None:
     """No trigger is missing where there is no table."""
     async with postgres_client(postgres.dsn(database="empty")) as client:
-        with pytest.raises(Malformed, match="no table of Blnk"):
+        with pytest.raises(Malformed, match="no tables of Blnk"):
             await COLLECTOR.read(TableReader(client))
 
 

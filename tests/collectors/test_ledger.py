@@ -453,7 +453,7 @@ async def test_a_database_without_blnks_tables(postgres: Database) -> None:
     """Told in words."""
     async with postgres_client(postgres.dsn(database="empty")) as client:
         source = room.LedgerSource(room.TableReader(client), room.Following())
-        with pytest.raises(Malformed, match="no table of Blnk"):
+        with pytest.raises(Malformed, match="no tables of Blnk"):
             await room.COLLECTOR.read(source)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ..collector import Collector, Gap, Reading, Result
-from ..errors import Malformed, ReadingError, Refused, TooDear
+from ..errors import Locked, Malformed, ReadingError, Refused, TooDear
+from ..ledger_facts.schema import SCHEMA, check
 from ..metric import Metric, Sample
 from ..right import Select
 from ..table import Row, Rows, Table
@@ -135,13 +136,18 @@ async def read(source: BooksSource) -> BooksReading:
     if source.failed and 0 <= now - source.failed[0] < _wait(source, source.failed[1]):
         raise source.failed[1]
     try:
-        answer = await source.reader.read((SUMS, AGE), patience_seconds=_PATIENCE_SECONDS if last else None)
+        answer = await source.reader.read((SCHEMA, SUMS, AGE), patience_seconds=_PATIENCE_SECONDS if last else None)
     except ReadingError as error:
         source.failed = (now, error)
         raise
     if answer is None and last:
         return last
-    source.failed, source.last = None, _parse(source, *(answer or ({}, (), now)))
+    try:
+        source.last = _parse(source, *(answer or ({}, (), now)))
+    except ReadingError as error:
+        source.failed = (now, error)
+        raise
+    source.failed = None
     return source.last
 
 
@@ -157,14 +163,24 @@ def _wait(source: BooksSource, error: ReadingError) -> float:
 
 
 def _parse(source: BooksSource, rows: Rows, gaps: tuple[Gap, ...], read_at: float) -> BooksReading:
+    for row in rows.get(SCHEMA.name, ()):
+        check(row)
     if SUMS.name not in rows:
-        refused = next((gap.detail for gap in gaps if gap.fact == SUMS.name and gap.reason == Refused.reason), None)
-        raise Refused(refused) if refused else Malformed("the balances could not be read")
+        raise _failure(gaps)
     clean = next((row["clean"] for row in rows.get("ledger_age", ())), False)
     trial = source.trial_balance == "on" or (source.trial_balance == "auto" and clean)
     if source.trial_balance != "auto":
         gaps = tuple(gap for gap in gaps if gap.fact != AGE.name)
     return BooksReading(rows=rows["sums"], trial=trial, currencies=source.currencies, read_at=read_at, gaps=gaps)
+
+
+def _failure(gaps: tuple[Gap, ...]) -> ReadingError:
+    """Why there are no sums, in PostgreSQL's words; what PostgreSQL kept back for its time is a lock."""
+    for gap in gaps:
+        for kind in (Refused, Locked, Malformed):
+            if (gap.fact, gap.reason) == (SUMS.name, kind.reason):
+                return kind(gap.detail)
+    return Malformed("the balances could not be read")
 
 
 COLLECTOR = Collector(

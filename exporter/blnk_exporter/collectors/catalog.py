@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..collector import Collector, Reading, Result
-from ..errors import Malformed
-from ..ledger_facts import NO_TABLES
+from ..ledger_facts.schema import SCHEMA, check
 from ..metric import Metric, Sample
 from ..right import Select
 from ..table import Rows, Table, TableReader
@@ -149,10 +148,10 @@ def samples(results: Sequence[Result[CatalogReading]]) -> Iterator[Sample]:
 
 
 async def read(source: TableReader) -> CatalogReading:
-    """One statement. Raises Malformed when the database holds no tables of Blnk."""
-    rows, gaps = await source.read(TABLES, now=time.monotonic())
-    if TRIGGERS.name in rows and not rows[TRIGGERS.name]:
-        raise Malformed(NO_TABLES)
+    """One statement. Raises Malformed when the database does not hold Blnk's tables."""
+    rows, gaps = await source.read((SCHEMA, *TABLES), now=time.monotonic())
+    for row in rows.get(SCHEMA.name, ()):
+        check(row)
     return CatalogReading(rows=rows, gaps=gaps)
 
 

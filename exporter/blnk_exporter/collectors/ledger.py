@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ..collector import Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError, TimedOut, TooDear
 from ..formats import asynq
-from ..ledger_facts import NO_TABLES, flow, rows, standing, tasks
+from ..ledger_facts import flow, rows, schema, standing, tasks
 from ..ledger_facts.flow import OPEN_STATUSES, Flow
 from ..ledger_facts.following import Following
 from ..metric import Sample
@@ -95,14 +95,14 @@ def samples(results: Sequence[Result[LedgerReading]]) -> Iterator[Sample]:
 
 
 async def read(source: LedgerSource) -> LedgerReading:
-    """New rows since the last reading. Raises Malformed when the database holds no tables of Blnk."""
+    """New rows since the last reading. Raises Malformed when the database does not hold Blnk's tables."""
     release = source.release
     if release is None:
         (release,) = (await source.reader.read((rows.RELEASE,), now=time.monotonic()))[0]["release"]
-    if not release["found"]:
+    if release["problem"]:
         # They may be there again: a restore drops them first.
         source.release = None
-        raise Malformed(NO_TABLES)
+    schema.check(release)
     source.following.use_zone(source.zone(release))
     # First Redis, then PostgreSQL: what has no task and still has no outcome afterwards is not just being worked off.
     counted, gaps = await _tasks(source)

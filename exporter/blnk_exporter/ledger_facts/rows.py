@@ -7,6 +7,7 @@ the index of states, which holds every row that was ever queued.
 """
 
 from ..table import Table
+from . import schema
 
 # One reading takes at most so many new rows; what is left is told and comes with the next one.
 ROWS_MAX = 50_000
@@ -210,11 +211,12 @@ CURRENCIES = Table(
 RELEASE = Table(
     name="release",
     sql={
-        0: """
-        SELECT to_regclass('blnk.transactions') IS NOT NULL AS found, to_regclass('blnk.chain_state') IS NOT NULL AS chain,
+        0: f"""
+        SELECT p.problem, to_regclass('blnk.chain_state') IS NOT NULL AS chain,
                to_regclass('blnk.lineage_outbox') IS NOT NULL AS lineage,
                NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('blnk.transactions')
                            AND attname = 'rate' AND NOT attisdropped) AS utc
-        """,
+        FROM ({schema.PROBLEM}) p
+        """,  # noqa: S608 - built of constants
     },
 )
