@@ -342,7 +342,8 @@ def test_rejections_are_judged_as_the_rule_judges_them() -> None:
     assert judged(11, 300, 1000) == ("warning", "1.1 %", words)
     assert judged(5, 0, 10) == ("ok", "50 %", "5 of 10 transactions over the last 15 min")
     assert judged(6, 0, 10)[0] == "warning"
-    assert judged(0, 0, 0) == ("unknown", "unknown", "no transaction had an outcome over the last 15 min")
+    # An idle ledger has rejected nothing, and its page is not unknown for it.
+    assert judged(0, 0, 0) == ("ok", "none", "no transaction had an outcome over the last 15 min")
 
 
 def test_rejections_whose_reasons_cannot_be_read() -> None:

@@ -33,7 +33,7 @@ def rejected(kind: Kind, seen: Seen, limits: Limits, _: float) -> Measure | None
     first, last = span
     outcomes, over = last.outcomes - first.outcomes, duration(last.at - first.at)
     if not outcomes:
-        return Measure(None, f"no transaction had an outcome over the last {over}")
+        return Measure(0, f"no transaction had an outcome over the last {over}", "ok", "none")
     technical, business = (now - before for before, now in zip(span[0].rejections, span[1].rejections, strict=True))
     note = f"{technical:,.0f} of {say(outcomes, 'transactions')} over the last {over}"
     if business:
