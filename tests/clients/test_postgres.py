@@ -586,3 +586,12 @@ async def test_the_slow_rooms_are_bound_to_the_background() -> None:
         (source,) = room.sources
         database = getattr(source, "database", None) or source._database
         assert isinstance(database, Background) == room.collector.slow
+
+
+async def test_a_refused_password_with_a_placeholder(postgres: Database) -> None:
+    """A template that was not filled in is the likely reason; nothing else of the password is said."""
+    async with postgres_client(postgres.dsn(password=SecretStr("canary{{ .Values.pw }}"))) as client:
+        with pytest.raises(Refused) as caught:
+            await client.fetch_text("SELECT 'x'")
+    words = "the password holds {{ … }}: was it to be replaced?"
+    assert str(caught.value) == f'password authentication failed for user "exporter"; {words}'

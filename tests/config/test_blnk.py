@@ -220,7 +220,7 @@ def test_negative_limits_are_holes_where_blnk_says_so(loading) -> None:
     ("name", "text", "what"),
     [
         ("BLNK_SERVER_SECURE", "yes", "must be true or false"),
-        ("BLNK_SERVER_SECURE", "", "must be true or false"),
+        ("BLNK_SERVER_SECURE", "", "must be true or false; Blnk itself does not start with it empty"),
         ("BLNK_QUEUE_NUMBER_OF_QUEUES", "1.5", "must be a whole number"),
         ("BLNK_QUEUE_NUMBER_OF_QUEUES", "-1", "must be from 1 to 10000"),
         ("BLNK_QUEUE_HOT_PAIR_TTL", "300", "must be a duration with its unit, such as 30s or 5m"),

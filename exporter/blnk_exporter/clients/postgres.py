@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from ..errors import Locked, Malformed, NotAsked, NotReady, ReadingError, Refused, TooDear, Unreachable
+from ..formats import placeholder
 from ..formats.dsn import PostgresDsn
 from . import tls
 from .postgres_login import Session, log_in
@@ -188,7 +189,9 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
         case _ if isinstance(error.__cause__, ReadingError):
             return error.__cause__
         case asyncpg.InvalidPasswordError():
-            return Refused(f'password authentication failed for user "{dsn.user}"')
+            password = dsn.password.get_secret_value() if dsn.password else None
+            hint = placeholder.question(password)
+            return Refused(f'password authentication failed for user "{dsn.user}"{hint}')
         case asyncpg.InvalidAuthorizationSpecificationError():
             what = " for sessions without TLS" if "no encryption" in str(error) else ", or no right to log in"
             return Refused(f'no entry in pg_hba.conf{what}, for user "{dsn.user}"')

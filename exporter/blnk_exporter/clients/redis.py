@@ -11,6 +11,7 @@ from redis import exceptions as foreign
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
 from ..errors import Malformed, NotAsked, NotReady, ReadingError, Refused, TimedOut, Unreachable
+from ..formats import placeholder
 from ..formats.dsn import RedisDsn
 from . import tls
 from .redis_reply import checked
@@ -190,7 +191,8 @@ class RedisClient:
             _parser(connection).expect_silence()
         except BaseException as error:
             await connection.disconnect(nowait=True)
-            failure = _translate_login(error)
+            password = self._dsn.password.get_secret_value() if self._dsn.password else None
+            failure = _translate_login(error, placeholder.question(password))
             if failure is None:
                 raise
             raise failure from None
@@ -276,14 +278,17 @@ _HANGS_UP = {
 _REFUSALS = ("unknown command", "unknown subcommand", "DENIED ", "MISCONF ", "UNKILLABLE ")
 
 
-def _translate_login(error: BaseException) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
-    """A failure before the first command of ours; never in the server's words, for it may repeat what it was sent."""
+def _translate_login(error: BaseException, hint: str) -> ReadingError | None:  # noqa: PLR0911 - one line per failure
+    """A failure before the first command of ours; never in the server's words, for it may repeat what it was sent.
+
+    ``hint`` is for the password.
+    """
     text = str(error)
     match error:
         case foreign.NoPermissionError():
             return Refused("Redis refuses the login: the user may not choose the database")
         case foreign.AuthenticationError() | foreign.AuthorizationError():
-            return Refused("Redis refuses the login: wrong user name or password")
+            return Refused(f"Redis refuses the login: wrong user name or password{hint}")
         case foreign.ResponseError() if text.startswith("unknown command"):
             return Refused("Redis refuses the login: it does not know the command AUTH or SELECT")
         case foreign.ResponseError() if "index" in text:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..errors import Fault
+from ..formats import placeholder
 from ..formats.go import parse_bool, parse_duration, parse_float, parse_int, wrap_int64
 from . import blnk_json, origin
 from .address import is_port
@@ -33,7 +34,7 @@ class Reading:
     """What Blnk's configuration says; ``blnk`` is None when there is none.
 
     ``source`` is the file that the variables came from, or empty for those of this process. ``given`` holds what the operator set, by path, ``broken`` the paths whose value has a fault already: the whole
-    file is the empty path.
+    file is the empty path. ``unknown`` maps names that Blnk ignores, variables as paths, to how they are written.
     """
 
     version: Version
@@ -44,6 +45,7 @@ class Reading:
     values: list[EffectiveValue] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
 
     def origin(self, path: str) -> Origin:
         """Tell where the value of a path came from."""
@@ -93,6 +95,7 @@ def _read_file(name: str, files: Files, reading: Reading) -> None:
     reading.given |= decoded.values
     reading.faults += decoded.faults
     reading.notes += decoded.notes
+    reading.unknown |= decoded.unknown
 
 
 def _read_environment(environ: Mapping[str, str], files: Files, reading: Reading) -> None:
@@ -108,7 +111,9 @@ def _read_environment(environ: Mapping[str, str], files: Files, reading: Reading
             _read_variable(key, name, environ[name], reading)
         elif file_name:
             _read_secret(key, file_name, environ[file_name], files=files, reading=reading)
-    reading.notes += [_unknown(name) for name in sorted(environ) if _is_unknown(name)]
+    unknown = [name for name in sorted(environ) if _is_unknown(name)]
+    reading.notes += [_unknown(name) for name in unknown]
+    reading.unknown |= {name.lower().removeprefix("blnk_"): blnk_json.short(name) for name in unknown}
 
 
 def _known(version: Version) -> Version:
@@ -119,7 +124,9 @@ def _read_variable(key: Field, name: str, text: str, reading: Reading) -> None:
     try:
         value = _PARSE[key.kind](text)
     except ValueError as error:
-        reading.faults.append(Fault(origin.environment(name, reading.source).where, str(error)))
+        empty = "" if text else "; Blnk itself does not start with it empty"
+        what = placeholder.sentence(text) or f"{error}{empty}"
+        reading.faults.append(Fault(origin.environment(name, reading.source).where, what))
         value = key.zero
         reading.broken.add(key.path)
     reading.given[key.path] = Entry(value, origin.environment(name, reading.source))
@@ -191,6 +198,7 @@ def _check(settled: dict[str, Any], reading: Reading) -> None:
             what = "must be a port from 1 to 65535"
             if settled[path].startswith("tcp://"):
                 what += "; Kubernetes sets it for a Service of that name, which enableServiceLinks: false stops"
+            what = placeholder.sentence(settled[path]) or what
             reading.faults.append(Fault(reading.origin(path).where, what))
     if not 0 < settled["queue.number_of_queues"] <= _QUEUES_MAX:
         where = reading.origin("queue.number_of_queues").where
@@ -201,6 +209,9 @@ def _check(settled: dict[str, Any], reading: Reading) -> None:
 def _explain(settled: dict[str, Any], reading: Reading) -> None:
     """Note what Blnk makes of a value where its author will not expect it."""
     notes = reading.notes
+    for entry in reading.given.values():
+        if isinstance(entry.value, str) and (unreplaced := placeholder.sentence(entry.value)):
+            notes.append(f"{entry.origin.where}: {unreplaced}.")
     if (nearest := _known(reading.version)) != reading.version:
         notes.append(f"Blnk {shown(reading.version)} is not known here; it is read like {shown(nearest)}.")
     if settled["server.ssl"]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Fault
+from ..formats import placeholder
 from ..formats.go import INT64_MAX, INT64_MIN
 from . import origin
 from .blnk_fields import BY_PATH, Field, Version, shown
@@ -42,6 +43,8 @@ class Decoded:
     values: dict[str, Entry] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Keys that Blnk ignores, and how a person finds them."""
 
 
 def decode(content: bytes, name: str, version: Version) -> Decoded:
@@ -58,6 +61,7 @@ def decode(content: bytes, name: str, version: Version) -> Decoded:
         decoded.faults.append(Fault(name, "must be a JSON object"))
     unknown = list(_assign(value, _TREE, "", decoded)) if isinstance(value, Object) else []
     decoded.notes += [_unknown(name, path) for path in unknown[:_NOTES_MAX]]
+    decoded.unknown = {path.translate(_FOLD): f"{name} {short(path)}" for path in unknown}
     if len(unknown) > _NOTES_MAX:
         decoded.notes.append(f"{name}: Blnk ignores {len(unknown) - _NOTES_MAX} more keys that it does not know.")
     for path in [path for path in decoded.values if BY_PATH[path].since > version]:
@@ -148,7 +152,8 @@ def _assign_leaf(key: Field, value: Any, decoded: Decoded) -> None:
     try:
         converted = _convert(key, value)
     except ValueError as error:
-        decoded.faults.append(Fault(place.where, str(error)))
+        unreplaced = placeholder.sentence(value) if isinstance(value, str) else ""
+        decoded.faults.append(Fault(place.where, unreplaced or str(error)))
         converted = key.zero
     decoded.values[key.path] = Entry(converted, place)
 

@@ -3,11 +3,13 @@
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
 
 from pydantic import SecretStr
 
+from ..formats import placeholder
 from ..formats.dsn import DsnError, PostgresDsn, RedisDsn, masked, parse_postgres, parse_redis
 from ..formats.redis_dsn import ACL_NOTE
 from .origin import Origin
@@ -106,15 +108,29 @@ def _source(resolution: Resolution, path: str, secret: SecretStr | None) -> _Sou
     if not broken and path not in resolution.own.broken:
         name = f"BLNK_{blnk_path.replace('.', '_').upper()}"
         what = f"is missing, and Blnk does not start without it: set it in blnk.json, {name} or {name}_FILE"
-        resolution.fault(Origin("", f"Blnk {blnk_path}"), f"{what}, or give {path} in exporter.yml")
+        hint = _misspelt(resolution, blnk_path)
+        resolution.fault(Origin("", f"Blnk {blnk_path}"), f"{what}, or give {path} in exporter.yml{hint}")
     return None
+
+
+def _misspelt(resolution: Resolution, path: str) -> str:
+    """Name what was probably meant to be the key: dsn is written for dns."""
+    unknown = resolution.blnk.unknown
+    for name in (path, path.replace(".", "_")):
+        for near in get_close_matches(name, unknown, n=1, cutoff=0.8):
+            return f"; Blnk ignores {unknown[near]}: was it meant to be {path.rpartition('.')[2]}?"
+    return ""
 
 
 def _parse(resolution: Resolution, source: _Source, parse: Callable[[str], Dsn]) -> Dsn | None:
     try:
         dsn = parse(source.text)
     except DsnError as error:
-        resolution.fault(source.place, str(error))
+        resolution.fault(source.place, placeholder.sentence(source.text) or str(error))
+        return None
+    if placeholder.is_whole(source.text):
+        # To a lenient reader it is the name of a host.
+        resolution.fault(source.place, placeholder.sentence(source.text))
         return None
     # Our own ACL user is no concern of Blnk's queues.
     resolution.note(source.place, [note for note in dsn.notes if source.is_blnks or note != ACL_NOTE])

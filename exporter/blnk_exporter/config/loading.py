@@ -117,7 +117,7 @@ def _loaded(resolution: Resolution, settings: Settings, protected: Protection, f
     limits = files.path(ours.own.thresholds) if ours.own.thresholds else None
     if resolution.is_faulty:
         raise ConfigError(ours.faults + blnks.faults + resolution.faults, files=files.seen)
-    notes = list(blnks.notes)
+    notes = [*blnks.notes, *ours.notes]
     if blnks.blnk and "blnk.version" not in ours.given:
         notes.insert(0, f"The defaults of Blnk {blnks.blnk.version} are assumed; for another release set blnk.version.")
     return Loaded(

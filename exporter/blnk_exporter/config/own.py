@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from ..errors import Fault
+from ..formats import placeholder
 from . import exporter_yml, origin
 from .blnk import SERVICE_LINK
 from .blnk_json import short
@@ -49,6 +50,14 @@ class Reading:
         """Tell where the value of a path came from."""
         entry = self.given.get(path)
         return entry.origin if entry else origin.default()
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """A sentence for each value with a placeholder that nothing replaced."""
+        for entry in self.given.values():
+            values = entry.value if isinstance(entry.value, list | tuple) else (entry.value,)
+            if unreplaced := next(filter(None, (placeholder.sentence(str(value)) for value in values)), ""):
+                yield f"{entry.origin.where}: {unreplaced}."
 
     @property
     def values(self) -> list[EffectiveValue]:
@@ -224,7 +233,8 @@ def _validate(reading: Reading) -> None:
         return
     for problem in problems:
         path = ".".join(part for part in problem["loc"] if isinstance(part, str))
-        reading.faults.append(Fault(reading.origin(path).where, describe(problem)))
+        unreplaced = placeholder.sentence(str(reading.given[path].value)) if path in reading.given else ""
+        reading.faults.append(Fault(reading.origin(path).where, unreplaced or describe(problem)))
         reading.broken.add(path)
     reading.given = {path: entry for path, entry in reading.given.items() if path not in reading.broken}
     reading.own = Own.model_validate(_nested(reading.given))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
 
 from ..errors import Fault
 from . import origin, own
@@ -57,7 +58,8 @@ class Target:
         """Blnk's variables, as its containers are given them; those of this process belong to no target."""
         if self.environment_file is None:
             return {}
-        name, found = self.environment_file, {}
+        name = self.environment_file
+        found: dict[str, str] = {}
         try:
             text = files.read(name).decode()
         except ValueError as error:
@@ -71,8 +73,18 @@ class Target:
             elif line.key is not None and line.key.startswith(origin.PREFIX):
                 faults.append(Fault(f"{name} {short(line.key)}", f"is the exporter's own; say it in {self.place}"))
             elif line.key is not None:
-                found[line.key] = line.value or ""
+                found[line.key] = _filled(line, found)
         return found
+
+
+def _filled(line: Binding, before: Mapping[str, str]) -> str:
+    """The value of a line with variables of earlier lines in it, as Compose reads it; others cannot be known here."""
+    value = line.value or ""
+    if line.original.string.partition("=")[2].lstrip().startswith("'"):
+        return value
+    atoms = [*parse_variables(value)]
+    known = all(atom.default is not None or atom.name in before for atom in atoms if isinstance(atom, Variable))
+    return "".join(atom.resolve(before) for atom in atoms) if known else value
 
 
 def read(base: own.Layers, load: Callable[[Target], Any], faults: list[Fault]) -> dict[str, Target]:
