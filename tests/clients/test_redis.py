@@ -542,9 +542,11 @@ def redis_client_to(port: int, **fields: Any) -> Any:
 
 async def test_a_refused_password_with_a_placeholder(new_store: Callable[..., Any]) -> None:
     """A template that was not filled in is the likely reason; nothing else of the password is said."""
-    async with new_store(password=PASSWORD) as server:
-        async with redis_client(server, password=SecretStr(f"{CANARY}${{PW}}")) as client:
-            with pytest.raises(Refused) as caught:
-                await client.execute(("PING",))
+    async with (
+        new_store(password=PASSWORD) as server,
+        redis_client(server, password=SecretStr(f"{CANARY}${{PW}}")) as client,
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.execute(("PING",))
     assert str(caught.value).endswith("; the password holds ${PW}: was it to be replaced?")
     assert CANARY not in str(caught.value)
