@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..collector import Collector, Reading, Result
+from ..ledger_facts import partitions
 from ..ledger_facts.schema import SCHEMA, check
 from ..metric import Metric, Sample
 from ..right import Select
@@ -90,14 +91,22 @@ _TRIGGERS = {
     "prevent_snapshot_update_trigger": "balance_snapshots",
 }
 _VALUES = ", ".join(f"('{name}', '{table}')" for name, table in _TRIGGERS.items())
+
+
+def _active(relation: str) -> str:
+    return f"EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = {relation} AND t.tgname = n.name AND t.tgenabled IN ('O', 'A'))"
+
+
+# All of them fire for each row: a partition has a copy, which can be switched off alone; an inheritance child has none.
 TRIGGERS = Table(
     name="triggers",
     sql={
         0: f"""
-        SELECT n.name AS trigger, t.tgenabled IS NOT NULL AND t.tgenabled IN ('O', 'A') AS active
+        {partitions.tree(f"c.relname = ANY (ARRAY{sorted({*_TRIGGERS.values()})})")}
+        SELECT n.name AS trigger, CASE WHEN r.gap IS NULL THEN ({_active("r.root")}) AND NOT EXISTS (
+                   SELECT FROM members m WHERE m.root = r.root AND m.oid <> r.root AND NOT ({_active("m.oid")})) END AS active, r.gap
         FROM (VALUES {_VALUES}) n(name, on_table)
-        LEFT JOIN pg_trigger t ON t.tgname = n.name AND t.tgrelid = to_regclass('blnk.' || n.on_table)
-        WHERE to_regclass('blnk.' || n.on_table) IS NOT NULL
+        JOIN roots r ON r.root = to_regclass('blnk.' || n.on_table)
         """,  # noqa: S608 - built of constants
     },
     labels=("trigger",),
@@ -114,11 +123,13 @@ TRIGGERS = Table(
 INDEXES = Table(
     name="indexes",
     sql={
-        0: """
-        SELECT count(*) FILTER (WHERE NOT i.indisvalid) AS invalid, count(*) AS total
-        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'blnk' HAVING count(*) > 0
-        """,
+        0: f"""
+        {partitions.tree("true")}
+        SELECT CASE WHEN min(r.gap) IS NULL THEN count(DISTINCT i.indexrelid) FILTER (WHERE NOT i.indisvalid) END AS invalid,
+               CASE WHEN min(r.gap) IS NULL THEN count(DISTINCT i.indexrelid) END AS total, min(r.gap) AS gap
+        FROM roots r LEFT JOIN bounded m ON m.root = r.root LEFT JOIN pg_index i ON i.indrelid = m.oid
+        HAVING count(*) > 0
+        """,  # noqa: S608 - built of constants
     },
     columns={
         "invalid": _metric(
