@@ -21,7 +21,7 @@ A *collector* reads one kind of source and returns a *reading*: a frozen datacla
 
 Each row may import the rows above it and nothing below (tests/house holds that)::
 
-    0  words     errors · metric · right · collector · table · quantity
+    0  words     errors · metric · right · collector · table · quantity · json_answer
     1  pure      formats · config · health · postgres_facts
                  ledger_facts · thresholds · figures · history
     2  edge      clients                                     the drivers live here

@@ -1,12 +1,12 @@
 """Facts that come as rows: one select per fact, columns mapped to metrics by name, all facts in one statement."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .collector import Gap
 from .errors import Locked, Malformed, ReadingError, Refused
+from .json_answer import read_object
 from .metric import Metric, Sample
 
 Row = Mapping[str, Any]
@@ -61,10 +61,15 @@ class Table:
         return (*self.columns.values(), *(metric for metric, _ in self.states.values()))
 
     def check(self, rows: Sequence[Row]) -> None:
-        """Raises Malformed when the server's answer lacks a declared column; further columns are no harm."""
+        """Raise Malformed for rows that cannot become samples; columns beyond the declared ones do no harm."""
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Malformed(f"{self.name}: the server's answer is not a list of rows")
         for row in rows:
             if missing := {*self.labels, *self.columns, *self.states} - row.keys():
-                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}", answered=True)
+                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
+            for column in self.columns:
+                if not isinstance(row[column], int | float | None):
+                    raise Malformed(f"{self.name}: {column} is not a number in the server's answer")
 
     def samples(self, rows: Sequence[Row], address: str) -> Iterator[Sample]:
         """What the rows say; a NULL says nothing. ``address`` is told by the metrics that have it as a label."""
@@ -121,8 +126,10 @@ class TableReader:
 
     async def _fetch(self, tables: Sequence[Table], version: int) -> tuple[Rows, list[Gap]]:
         text = await self._database.fetch_text(_statement(tables, version), self._argument)
-        answer, rows, gaps = json.loads(text), {}, []
+        answer, rows, gaps = read_object(text), {}, []
         for table in tables:
+            if table.name not in answer:
+                raise Malformed(f"{table.name}: the server's answer lacks it")
             if answer[table.name] == _NO_RIGHT:
                 gaps.append(Gap(table.name, Refused.reason, f"needs the role {table.needs}, which pg_monitor has"))
             else:

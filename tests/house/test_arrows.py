@@ -11,7 +11,7 @@ import blnk_exporter
 PACKAGE = Path(blnk_exporter.__file__).parent
 # Each row may import the rows above it and itself.
 ROWS = (
-    "errors metric right collector table quantity",
+    "errors metric right collector table quantity json_answer",
     "formats config health postgres_facts ledger_facts thresholds figures history",
     "clients",
     "collectors",

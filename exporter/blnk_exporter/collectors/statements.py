@@ -6,17 +6,17 @@ By hand:  psql -c 'SELECT sum(total_exec_time) FROM pg_stat_statements'
 Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no series per statement
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..collector import Collector, Gap, Reading, Result
 from ..errors import Refused
+from ..json_answer import read_object
 from ..metric import Metric, Sample
 from ..postgres_facts import sessions
 from ..right import Extension, Member
-from ..table import Database
+from ..table import Database, Table
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
@@ -57,6 +57,9 @@ _TOTALS = """
 """
 # The settings of the extension are there when its library is loaded. After pg_upgrade an extension keeps the version that it
 # had, so its function is looked at, not the server's version: 1.8 renamed total_time.
+# What the answer must have to be read.
+_SHAPE = Table("statements", {}, {"installed": INSTALLED}, labels=("gap", "role_gap", "rows"))
+_ROWS = Table("statements", {}, COLUMNS, labels=("role",))
 _STATEMENT = f"""
     SELECT json_build_object('installed', e.schema IS NOT NULL, 'role_gap', {sessions.ROLE_GAP}, 'gap', e.gap,
         'rows', CASE WHEN e.schema IS NOT NULL AND e.gap IS NULL
@@ -111,7 +114,9 @@ def samples(results: Sequence[Result[StatementsReading]]) -> Iterator[Sample]:
 
 async def read(source: StatementsSource) -> StatementsReading:
     """One statement, whether the extension is there or not."""
-    answer = json.loads(await source.database.fetch_text(_STATEMENT, source.blnk_role))
+    answer = read_object(await source.database.fetch_text(_STATEMENT, source.blnk_role))
+    _SHAPE.check([answer])
+    _ROWS.check(answer["rows"] or [])
     found = (("totals", answer["gap"]), ("blnk_role", answer["role_gap"] if answer["installed"] else None))
     gaps = tuple(Gap(fact, Refused.reason, words) for fact, words in found if words)
     return StatementsReading(installed=answer["installed"], rows=answer["rows"] or (), gaps=gaps)
