@@ -229,7 +229,7 @@ def _is_fatal(error: BaseException | None) -> bool:
     )
 
 
-def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, C901 - one line per failure
+def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, PLR0912, C901 - one line per failure
     """The driver's failure in our words; of what we do not know the kind alone, since its text may hold anything."""
     match error:
         case ReadingError():
@@ -246,6 +246,9 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, C901 - one li
             )
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
+        # The server answered before it was asked.
+        case asyncpg.InternalClientError() if "another operation" in str(error):
+            return Malformed("the answer is not PostgreSQL's")
         case asyncpg.ProtocolError():
             return Malformed("the answer is not PostgreSQL's")
         # The driver's state once the server has said goodbye and before the socket is closed.
@@ -255,7 +258,10 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, C901 - one li
             return Malformed(f"{error}", answered=True)
         case UnicodeEncodeError():
             return NotAsked("the login is not UTF-8 text")
-        case BufferError() | LookupError() | TypeError() | AttributeError() | ValueError() | AssertionError():
+        case LookupError() | TypeError() | AttributeError() | ValueError() | AssertionError() | SystemError():
+            return Malformed("the answer is not PostgreSQL's")
+        # A BufferError of the driver's own, which it does not export.
+        case _ if type(error).__module__.startswith("asyncpg."):
             return Malformed("the answer is not PostgreSQL's")
         case _:
             return RuntimeError(type(error).__name__)
