@@ -20,7 +20,80 @@ def run(*arguments: str) -> tuple[int, str]:
     # What was written is told in a line of its own, on standard output.
     written = done.exit_code == 0 and "--check" not in arguments
     assert not written or re.fullmatch(r"wrote \d+ files into .+", first)
+    # Another test checks the notes on links.
+    rest = "".join(line for line in rest.splitlines(keepends=True) if not line.startswith("note: links lead to "))
     return done.exit_code, rest if written else done.output
+
+
+def notes(*arguments: str) -> list[str]:
+    """What is said on standard error of what was rendered."""
+    done = CliRunner().invoke(cli, ["render", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stderr.splitlines()
+
+
+EXPORTER_NOTE = "note: links lead to http://blnk-exporter:10501; give --exporter-url the address that browsers reach"
+GRAFANA_NOTE = "note: links lead to http://grafana:3000; give --grafana-url the address that browsers reach"
+
+
+def test_links_that_lead_nowhere_are_noted(tmp_path: Path) -> None:
+    """No browser resolves the names of containers; a check that writes nothing says nothing of it."""
+    out = ("--output", str(tmp_path / "alerts"))
+    ours, grafanas = ("--exporter-url", "https://exporter.example.com"), ("--grafana-url", "https://g.example.com")
+    assert notes("alerts", *out) == [EXPORTER_NOTE, GRAFANA_NOTE]
+    assert notes("alerts", *out, "--check") == []
+    assert notes("alerts", *out, *ours) == [GRAFANA_NOTE]
+    assert notes("alerts", *out, *ours, *grafanas) == []
+    boards = ("--output", str(tmp_path / "boards"))
+    assert notes("dashboards", *boards) == [EXPORTER_NOTE]
+    assert notes("dashboards", *boards, *ours) == []
+
+
+def test_several_are_rendered_at_once(tmp_path: Path) -> None:
+    """Each with its options, as the stack of containers does; a check that finds something ends with the first."""
+    everything = ["alerts", "--output", f"{tmp_path}/a", "targets", "--output", f"{tmp_path}/a", "--blnk-version"]
+    everything += ["0.15.2", "dashboards", "--output", f"{tmp_path}/d"]
+    assert notes(*everything) == [EXPORTER_NOTE, GRAFANA_NOTE, EXPORTER_NOTE]
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "d"}
+    assert (tmp_path / "a/blnk-targets.yml").is_file()
+    checks = ["alerts", "--check", "--output", f"{tmp_path}/a", "dashboards", "--check", "--output", f"{tmp_path}/d"]
+    assert notes(*checks) == []
+    (board, *_) = (tmp_path / "d").glob("*.json")
+    board.unlink()
+    done = CliRunner().invoke(cli, ["render", *checks])
+    assert (done.exit_code, board.name in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("version", ["0.13.2", "v0.13.0", "0.14.0", "0.15.2", "1.0.0"])
+def test_targets_follow_the_release(tmp_path: Path, version: str) -> None:
+    """Blnk exports metrics since 0.14.0; a target that is always down would teach people to look away."""
+    wanted = ["blnk-server:5001", "[::1]:5004"]
+    given = [part for address in wanted for part in ("--target", address)]
+    noted = notes("targets", "--output", str(tmp_path), "--blnk-version", version, *given)
+    made = yaml.safe_load((tmp_path / "blnk-targets.yml").read_text())
+    if "0.13" in version:
+        assert made == []
+        assert noted == [f"note: Blnk {version.removeprefix('v')} has no metrics: blnk-targets.yml names no target"]
+    else:
+        assert (made, noted) == ([{"targets": wanted}], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "Missing option '--blnk-version'"),
+        (("--blnk-version", "latest"), "must be a release of Blnk such as 0.15.2"),
+        (("--blnk-version", "0.15.2", "--target", "http://blnk:5001"), "must be host:port"),
+        (("--blnk-version", "0.15.2", "--target", "blnk"), "must be host:port"),
+        (("--blnk-version", "0.15.2", "--target", "blnk:0"), "must be host:port"),
+        (("--blnk-version", "0.15.2", "--target", 'a", "b:1'), "must be host:port"),
+    ],
+)
+def test_a_wrong_target_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    done = CliRunner().invoke(cli, ["render", "targets", "--output", str(tmp_path / "out"), *arguments])
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def tree(directory: Path) -> dict[str, str]:
@@ -128,7 +201,7 @@ def test_check_names_what_is_edited_missing_or_left_over(tmp_path: Path) -> None
     ]
     assert tree(tmp_path) == before
     left = tmp_path / "runbooks/BlnkOld.md"
-    told = f"note: {left} was rendered once, or is a copy: remove it if nobody needs it\n"
+    told = f"note: {left} was rendered once, or is a copy: remove it if nothing needs it\n"
     assert run("--output", str(tmp_path)) == (0, told)
     assert left.exists(), "somebody may have made it of ours"
     left.unlink()
@@ -198,7 +271,7 @@ def test_what_a_person_says_of_a_site_is_taken(tmp_path: Path) -> None:
     )
     assert (code, said) == (
         0,
-        "note: kubelet does not tell enough for BlnkHostReadOnly, BlnkHostMemoryHigh, BlnkHostCpuHigh\n",
+        "note: kubelet has no metrics for BlnkHostReadOnly, BlnkHostMemoryHigh, BlnkHostCpuHigh\n",
     )
     text = (tmp_path / "exporter.rules.yml").read_text()
     assert r'up{job=~"blnk-exporter\\.prod|a\\\"b"}' in text.replace("\\\n", "")

@@ -9,15 +9,19 @@ from typing import Any
 import click
 
 from .. import thresholds
+from ..config.address import release
 from ..errors import ExporterError
-from ..render import alerts, fill, grafana, site, tree
+from ..render import alerts, fill, grafana, site, targets, tree
 from ..render.fill import Site
 from . import HELP
 
 
-@click.group(context_settings=HELP)
+@click.group(chain=True, context_settings=HELP)
 def render() -> None:
-    """Write alert rules, runbooks and dashboards, with the limits of your deployment."""
+    """Write alert rules, runbooks and dashboards, with the limits of your deployment.
+
+    Several commands may follow one another, each with its options.
+    """
 
 
 def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
@@ -30,6 +34,14 @@ def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Para
     return callback
 
 
+def _each(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
+    def callback(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+        return tuple(_checked(check)(context, option, value) for value in values)
+
+    return callback
+
+
+_CHECK = click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else.")
 # What rules and boards are both about: options with their default in Site, how they are checked, and what they say.
 _OF_THE_SITE = (
     ("exporter_job", "REGEX", site.regex, "Our label job."),
@@ -67,7 +79,7 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME=VALUE",
             help="One limit: queues.depth.warning=5000.",
         ),
-        click.option("--check", is_flag=True, help="Write nothing; exit 1 if the directory holds something else."),
+        _CHECK,
         *(_of_the_site(*told) for told in _OF_THE_SITE),
     )
     for option in reversed(options):
@@ -110,9 +122,9 @@ def render_alerts(**options: Any) -> None:
         raise click.UsageError("--host-matchers choose among the hosts of --host-metrics node_exporter or kubelet")
     _render(alerts, **options)
     if options["host_metrics"] != fill.HOST_METRICS[0] and not options["host_matchers"]:
-        click.echo("note: without --host-matchers every host that Prometheus knows is taken for Blnk's", err=True)
+        _note("without --host-matchers every host that Prometheus knows is taken for Blnk's")
     if left := alerts.untold(Site(host_metrics=options["host_metrics"])):
-        click.echo(f"note: {options['host_metrics']} does not tell enough for {', '.join(left)}", err=True)
+        _note(f"{options['host_metrics']} has no metrics for {', '.join(left)}")
 
 
 @render.command("limits", short_help="All limits, as --thresholds takes them.", context_settings=HELP)
@@ -129,6 +141,32 @@ def render_dashboards(**options: Any) -> None:
     _render(grafana, **options)
 
 
+@render.command("targets", short_help="Blnk's own metrics, for Prometheus.", context_settings=HELP)
+@click.option(
+    "--blnk-version",
+    "version",
+    required=True,
+    metavar="X.Y.Z",
+    callback=_checked(release),
+    help="The release of Blnk that runs; before 0.14.0 there is nothing to scrape.",
+)
+@click.option(
+    "--target",
+    "addresses",
+    multiple=True,
+    metavar="HOST:PORT",
+    callback=_each(targets.address),
+    help="A server or worker of Blnk.",
+)
+@_CHECK
+@_output("alerts")
+def render_targets(*, version: str, addresses: tuple[str, ...], check: bool, output: Path) -> None:
+    """Write blnk-targets.yml into a directory, for file_sd_configs of Prometheus' job blnk."""
+    _put(targets.render(version, addresses), output, targets.OWNED, check=check)
+    if not targets.has_metrics(version):
+        _note(f"Blnk {version} has no metrics: {targets.FILE} names no target")
+
+
 def _render(
     what: ModuleType,
     *,
@@ -142,15 +180,32 @@ def _render(
     try:
         limits = thresholds.assigned(thresholds.of(file), assignments)
         files: Mapping[str, str] = what.render(Site(limits=limits, **texts))
-        if check:
-            found = [*tree.differences(files, output, what.OWNED)]
-            if found:
-                found.append("Rendered with other options? --check compares with what those given here would render.")
-            click.echo("".join(f"{line}\n" for line in found), err=True, nl=False)
-            sys.exit(1 if found else 0)
-        left = tree.write(files, output, what.OWNED)
     except ExporterError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"wrote {len(files)} files into {output}")
+    _put(files, output, what.OWNED, check=check)
+    for name in ("exporter_url", "grafana_url"):
+        if not check and texts.get(name) == getattr(Site, name):
+            flag = f"--{name.replace('_', '-')}"
+            _note(f"links lead to {texts[name]}; give {flag} the address that browsers reach")
+
+
+def _put(files: Mapping[str, str], output: Path, owned: tuple[str, ...], *, check: bool) -> None:
+    """Write files into a directory; with ``check`` write none, and exit 1 if it holds something else."""
+    if check:
+        found = [*tree.differences(files, output, owned)]
+        if found:
+            found.append("Rendered with other options? --check compares with what those given here would render.")
+            click.echo("".join(f"{line}\n" for line in found), err=True, nl=False)
+            sys.exit(1)
+        return
+    try:
+        left = tree.write(files, output, owned)
+    except ExporterError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"wrote {len(files)} file{'s' if len(files) != 1 else ''} into {output}")
     for path in left:
-        click.echo(f"note: {path} was rendered once, or is a copy: remove it if nobody needs it", err=True)
+        _note(f"{path} was rendered once, or is a copy: remove it if nothing needs it")
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
