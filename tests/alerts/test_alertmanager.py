@@ -1,7 +1,9 @@
 """Who is told of what, by Alertmanager's own word on the shipped configuration."""
 
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,7 +12,7 @@ from blnk_exporter import collectors
 from blnk_exporter.render import rules
 from blnk_exporter.scrape import METRICS
 
-from .alertmanager import ALERTS, CONFIG, SHIPPED
+from .alertmanager import ALERTS, CONFIG, SHIPPED, SILENT
 from .story import seconds
 
 needs_amtool = pytest.mark.needs("amtool")
@@ -23,11 +25,25 @@ def amtool(*arguments: str) -> str:
 
 
 @needs_amtool
-def test_alertmanager_takes_the_configuration() -> None:
+@pytest.mark.parametrize("text", [SILENT, CONFIG], ids=["as shipped", "with all receivers"])
+def test_alertmanager_takes_the_configuration(tmp_path: Path, text: str) -> None:
     """And finds the messages beside it."""
-    said = amtool("check-config", str(SHIPPED / "alertmanager.yml"))
+    (tmp_path / "alertmanager.yml").write_text(text)
+    shutil.copy(SHIPPED / "blnk.tmpl", tmp_path)
+    said = amtool("check-config", str(tmp_path / "alertmanager.yml"))
     assert "1 templates" in said
     assert said.rstrip().endswith("SUCCESS")
+
+
+def test_as_shipped_no_receiver_dials_out() -> None:
+    """An example's address would be tried for as long as alerts fire, and each failure would be an error in the log."""
+    shipped = yaml.safe_load(SILENT)
+    assert [receiver for receiver in shipped["receivers"] if receiver.keys() != {"name"}] == []
+    assert shipped["global"].keys() == {"resolve_timeout"}
+    assert [line for line in SILENT.splitlines() if "example.com" in line and not line.lstrip().startswith("#")] == []
+    # The examples are whole: each receiver but one has one.
+    named = {receiver["name"]: len(receiver) for receiver in yaml.safe_load(CONFIG)["receivers"]}
+    assert named == {"nowhere": 1, "dead-mans-switch": 2, "pager": 3, "tickets": 3}
 
 
 ROUTES = {
