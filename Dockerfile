@@ -1,5 +1,7 @@
-# syntax=docker/dockerfile:1
-FROM python:3.13.16-slim-bookworm AS build
+# To pin it: docker buildx imagetools inspect python:3.13.16-slim-bookworm shows the digest, and
+# docker build --build-arg PYTHON_IMAGE=python:3.13.16-slim-bookworm@sha256:… builds from nothing else.
+ARG PYTHON_IMAGE=python:3.13.16-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
@@ -17,22 +19,24 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && pip --python /opt/blnk-exporter/bin/python install --no-compile --no-deps /dist/*.whl \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/blnk-exporter
 
-FROM python:3.13.16-slim-bookworm
+FROM ${PYTHON_IMAGE}
 # The image brings Python's own library without its .pyc files; what a server never imports stays as it is.
+# /rendered is for `render` in deploy/compose: a new volume takes over the owner of the directory it is mounted on.
 RUN python -m compileall -q --invalidation-mode unchecked-hash \
-        -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|tkinter|turtledemo)/' /usr/local/lib/python3.13
+        -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|tkinter|turtledemo)/' /usr/local/lib/python3.13 \
+ && install -d -o 65532 -g 65532 /rendered/prometheus /rendered/grafana
 COPY --from=build /opt/blnk-exporter /opt/blnk-exporter
 ENV PATH=/opt/blnk-exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    BLNK_EXPORTER_WEB_LISTEN_ADDRESS=0.0.0.0:10501
-# As a number, so that Kubernetes can tell that it is not root; no such user needs to exist. Nothing is ever written.
+    BLNK_EXPORTER_WEB_LISTEN_ADDRESS=:10501
+# As a number, so that Kubernetes can tell that it is not root; no such user needs to exist. `serve` writes nothing.
 USER 65532:65532
 # Where blnk.json and exporter.yml are expected.
 WORKDIR /etc/blnk
 EXPOSE 10501
-# Programs, not lines for a shell: none is needed.
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["blnk-exporter", "ping"]
+# No shell. It takes a tenth of a CPU second, and up to a minute of start under a tight CPU limit counts as starting.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["blnk-exporter", "ping"]
 ENTRYPOINT ["blnk-exporter"]
 CMD ["serve"]
 # Last, since they differ from build to build: docker build --build-arg REVISION="$(git rev-parse HEAD)" .

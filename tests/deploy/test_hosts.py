@@ -1,6 +1,7 @@
 """Plain hosts, the image and Prometheus' own files: what can be held without systemd, an engine, or other machines."""
 
 import re
+import shutil
 import subprocess
 import sysconfig
 import tomllib
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from blnk_exporter.render.targets import render as render_targets
 
 from ..programs import program
 
@@ -84,10 +87,13 @@ def test_prometheus_takes_its_configuration(tmp_path: Path, name: str) -> None:
     text = (ROOT / "deploy/prometheus" / name).read_text()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/blnk_metrics_token").write_text("t")
-    text = text.replace("/etc/prometheus/blnk/", f"{ROOT}/alerts/").replace("/etc/prometheus/", f"{tmp_path}/")
-    (tmp_path / name).write_text(text)
+    shutil.copytree(ROOT / "alerts", tmp_path / "blnk")
+    targets = render_targets("0.15.2", ["blnk-server:5001", "blnk-worker:5004"])
+    (tmp_path / "blnk/blnk-targets.yml").write_text(targets["blnk-targets.yml"])
+    (tmp_path / name).write_text(text.replace("/etc/prometheus/", f"{tmp_path}/"))
     done = subprocess.run([promtool, "check", "config", tmp_path / name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
     assert len(re.findall(r"SUCCESS: \d+ rules found", done.stdout)) == len([*(ROOT / "alerts").glob("*.rules.yml")])
 
 
@@ -96,7 +102,7 @@ def test_prometheus_configurations_name_the_jobs_that_rules_know() -> None:
     one = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     many = yaml.safe_load((ROOT / "deploy/prometheus/fleet.yml").read_text())
     jobs = {job["job_name"] for job in one["scrape_configs"]}
-    assert {"blnk-exporter", "blnk", "node"} <= jobs
+    assert {"blnk-exporter", "blnk"} <= jobs
     assert "blnk-exporter" in {job["job_name"] for job in many["scrape_configs"]}
     for each in (one, many):
         assert each["global"]["scrape_interval"] == "15s"
@@ -104,9 +110,9 @@ def test_prometheus_configurations_name_the_jobs_that_rules_know() -> None:
 
 def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     """By version, as a number, without a shell line, and with a check of its health."""
-    images = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
-    assert len(images) == 2
-    assert set(images) == {images[0]}
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    images = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(images) == 1
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", images[0])
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["65532:65532"]
     assert "HEALTHCHECK" in DOCKERFILE
@@ -121,6 +127,41 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert tuple(map(int, images[0].split(":")[1].split("-")[0].split(".")[:2])) >= tuple(
         map(int, supported[2:].split("."))
     )
+
+
+def test_the_image_is_built_without_a_foreign_frontend() -> None:
+    """A line `# syntax=` makes BuildKit fetch a frontend image from a registry and run it for every build."""
+    assert not re.search(r"^#\s*(?:syntax|escape|check)\s*=", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
+
+
+def test_the_image_listens_on_both_families() -> None:
+    """As the chart does: an address of IPv4 cannot be reached in a network that has only IPv6."""
+    assert "BLNK_EXPORTER_WEB_LISTEN_ADDRESS=:10501" in DOCKERFILE
+
+
+def test_the_image_s_health_check_has_time() -> None:
+    """Under half of a CPU, on a busy machine, and while the exporter starts."""
+    (check,) = re.findall(r"^HEALTHCHECK (.+) CMD", DOCKERFILE, re.MULTILINE)
+    assert dict(re.findall(r"--([\w-]+)=(\d+)", check)) == {
+        "interval": "30",
+        "timeout": "15",
+        "start-period": "60",
+        "retries": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["compose/secrets/blnk.json", "compose/.env", "compose/web/tls.key", "compose/web/web.yml"]
+)
+def test_secrets_of_a_deployment_are_kept_out(name: str) -> None:
+    """Of the repository by .gitignore, and of what is sent to the builder by .dockerignore."""
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    assert any(f"deploy/{name}" == line or (line.endswith("/") and f"deploy/{name}".startswith(line)) for line in lines)
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert sent[0] == "*"
+    assert {line for line in sent if line.startswith("!")} == {
+        "!exporter", "!requirements", "!pyproject.toml", "!README.md", "!LICENSE",
+    }  # fmt: skip
 
 
 def test_hadolint_finds_nothing() -> None:
