@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes what is missing in ./secrets, or in $SECRETS; what is there stays. Needs openssl.
-# Compose mounts each file into the containers that need it, whose users are nobody's on this machine: the files can be
-# read by all, and the directory by its owner alone.
+# Compose mounts each file into the containers that need it, whose users do not exist on this machine: the files can be
+# read by all and written by their owner, and the directory is closed to all others.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 secrets=${SECRETS:-$here/secrets}
@@ -13,7 +13,7 @@ cd "$secrets"
 keep() { # keep NAME: standard input becomes that file, unless it is there
     if [ -s "$1" ]; then cat >/dev/null; else
         cat >"$1.new"
-        chmod 0444 "$1.new"
+        chmod 0644 "$1.new"
         mv "$1.new" "$1"
         echo "made $secrets/$1"
     fi
@@ -27,7 +27,7 @@ for name in postgres_password blnk_postgres_password redis_password exporter_pos
     blnk_metrics_token grafana_admin_password; do
     openssl rand -hex 24 | keep $name
 done
-# Yours to fill in: without them alerts are seen, and not sent.
+# Yours to fill in, with receivers in ../alertmanager/alertmanager.yml.
 for name in slack_url pagerduty_key smtp_password dead_mans_switch_token; do
     printf 'http://localhost/replace-me\n' | keep $name
 done
@@ -47,3 +47,8 @@ sha256() { printf %s "$1" | openssl dgst -sha256 -r | cut -d ' ' -f 1; }
     echo "user default on #$(sha256 "$(cat redis_password)") ~* &* +@all -flushall -flushdb"
     grep '^user ' "$here/../redis/exporter.acl" | sed "s/PASSWORD_SHA256/$(sha256 "$(cat exporter_redis_password)")/"
 } | keep redis_users
+
+receivers=$here/../alertmanager/alertmanager.yml
+if ! grep -q '^ *[a-z]*_configs:' "$receivers"; then
+    echo "note: no alert is sent to anyone until $receivers names receivers" >&2
+fi

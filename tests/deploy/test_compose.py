@@ -4,10 +4,13 @@ No engine runs here: what images hold is taken from their documentation.
 """
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,12 @@ import asyncpg
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from blnk_exporter import config
+from blnk_exporter.cli import cli
 from blnk_exporter.sandbox import PostgresServer, ValkeyServer, schema
 from blnk_exporter.sandbox.binaries import postgres_bindir
 
@@ -31,7 +36,7 @@ TEXT = (COMPOSE / "compose.yml").read_text()
 # As compose does it: ${NAME:-default}.
 STACK: dict[str, Any] = yaml.safe_load(re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", TEXT).replace("$$", "$"))
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
-ONCE = {"migrate", "grants"}
+ONCE = {"migrate", "grants", "render"}
 DATABASES = {"postgres", "redis"}
 
 
@@ -160,6 +165,100 @@ def test_all_that_is_mounted_is_there() -> None:
         assert (COMPOSE / entry["file"]).is_file(), name
 
 
+def test_health_checks_have_time() -> None:
+    """Each takes a program that starts, on a machine that is busy; the exporter's starts a Python."""
+    for name, service in SERVICES.items():
+        if name not in ONCE:
+            check = service["healthcheck"]
+            limits = {key: int(check[key].removesuffix("s")) for key in ("interval", "timeout", "start_period")}
+            assert limits["start_period"] >= 60, name
+            assert 5 <= limits["timeout"] <= limits["interval"], name
+    ours = SERVICES["blnk-exporter"]["healthcheck"]
+    (image,) = re.findall(r"^HEALTHCHECK (.+) CMD", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    told = {key.replace("-", "_"): value for key, value in re.findall(r"--([\w-]+)=(\w+)", image)}
+    assert {key: str(ours[key]) for key in told} == told
+
+
+def test_the_health_check_of_postgresql_is_let_in() -> None:
+    """By the role and to the database that pg_hba.conf has for TCP: for others each check is two FATAL lines in the log."""
+    _, program, *given = [part for part in SERVICES["postgres"]["healthcheck"]["test"] if part != "-q"]
+    assert program == "pg_isready"
+    options = dict(zip(given[::2], given[1::2], strict=True))
+    hosts = [line.split() for line in (COMPOSE / "postgres/pg_hba.conf").read_text().splitlines()]
+    assert ["hostssl", options["-d"], options["-U"], "samenet", "scram-sha-256"] in hosts
+    assert options["-h"] == "127.0.0.1"
+
+
+def rendered(directory: Path, variables: dict[str, str]) -> dict[str, str]:
+    """What the service render writes with these variables, by the name of its file."""
+
+    def value(match: re.Match[str]) -> str:
+        return variables.get(match[1], match[2])
+
+    command = yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", value, TEXT))["services"]["render"]["command"]
+    arguments = shlex.split(command.replace("/rendered/", f"{directory}/"))
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    mounted = {volume.partition(":")[2] for volume in SERVICES["render"]["volumes"]}
+    assert {f"/rendered/{path.name}" for path in directory.iterdir()} == mounted
+    return {path.name: path.read_text() for path in directory.rglob("*.*")}
+
+
+def test_links_follow_the_environment_file(tmp_path: Path) -> None:
+    """Rules and boards are rendered with the addresses of .env: names of containers lead nowhere in a browser."""
+    theirs = {"EXPORTER_URL": "https://exporter.bank.example", "GRAFANA_URL": "https://grafana.bank.example/g"}
+    files = rendered(tmp_path, theirs | {"RENDER_OPTIONS": "--set queues.depth.warning=4321"})
+    text = "".join(files.values())
+    assert "https://exporter.bank.example/runbooks/BlnkQueuesWaiting" in files["queues.rules.yml"]
+    assert "https://grafana.bank.example/g/d/blnk-queues" in files["queues.rules.yml"]
+    assert "https://exporter.bank.example/runbooks/" in files["blnk-overview.json"]
+    assert "4321" in files["queues.rules.yml"]
+    for name in SERVICES:
+        assert f"http://{name}:" not in text, name
+
+
+def test_every_variable_is_in_the_example(tmp_path: Path) -> None:
+    """With the default that it has, so that what .env.example says is true."""
+    example = dict(re.findall(r"^#?(\w+)=(.*)$", (COMPOSE / ".env.example").read_text(), re.MULTILINE))
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+    assert used.keys() - {"REVISION"} == example.keys()
+    assert {name: used[name] for name in used if name.endswith(("_URL", "_PORT", "_VERSION"))} == {
+        name: example[name] for name in used if name.endswith(("_URL", "_PORT", "_VERSION"))
+    }
+    text = "".join(rendered(tmp_path, {}).values())
+    assert set(re.findall(r"https?://[\w.-]+:\d+(?=/(?:d|runbooks)/)", text)) == {
+        example["EXPORTER_URL"],
+        example["GRAFANA_URL"],
+    }
+
+
+@pytest.mark.parametrize(("version", "count"), [("0.13.2", 0), ("0.15.2", 2)])
+def test_prometheus_asks_for_what_the_release_has(tmp_path: Path, version: str, count: int) -> None:
+    """With either release every target is up: Blnk before 0.14 exports no metrics."""
+    made = yaml.safe_load(rendered(tmp_path, {"BLNK_VERSION": version})["blnk-targets.yml"])
+    targets = [target for group in made for target in group["targets"]]
+    assert len(targets) == count
+    assert {target.partition(":")[0] for target in targets} <= {"blnk-server", "blnk-worker"} <= set(SERVICES)
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    files = [sd["files"] for job in prometheus["scrape_configs"] for sd in job.get("file_sd_configs", ())]
+    assert files == [["/etc/prometheus/blnk/blnk-targets.yml"]]
+    for job in prometheus["scrape_configs"]:
+        for target in [target for group in job.get("static_configs", ()) for target in group["targets"]]:
+            assert target.partition(":")[0] in {*SERVICES, "localhost"}, target
+
+
+def test_prometheus_names_no_directory_that_is_not_mounted() -> None:
+    """It watches the directories of file_sd_configs, and one that is missing is an error in its log."""
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    named = [
+        file for job in prometheus["scrape_configs"] for sd in job.get("file_sd_configs", ()) for file in sd["files"]
+    ]
+    service = SERVICES["prometheus"]
+    mounted = {volume["target"] for volume in service["volumes"] if isinstance(volume, dict)}
+    assert {str(Path(file).parent) for file in [*named, *prometheus["rule_files"]]} <= mounted
+    assert service["depends_on"]["render"] == {"condition": "service_completed_successfully", "restart": True}
+
+
 def test_data_outlive_their_containers() -> None:
     """On volumes of their own."""
     for name in ("postgres", "redis", "prometheus", "alertmanager", "grafana"):
@@ -271,6 +370,96 @@ async def test_postgresql_takes_its_settings_and_roles(postgres: Any, secrets: P
     reader = await asyncpg.connect(postgres.dsn(database="blnk", user="blnk_exporter"))
     assert await reader.fetchval("SELECT count(transaction_id) FROM blnk.transactions") == 0
     await reader.close()
+
+
+@pytest.fixture
+def operator(secrets: Path, tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], subprocess.CompletedProcess[str]]]]:
+    """A copy of the deployment that an ordinary user owns, and how that user runs a line of a shell in it."""
+    home = Path(tempfile.mkdtemp(prefix="operator", dir="/tmp"))
+    home.chmod(0o755)
+    shutil.copytree(COMPOSE, home / "compose", ignore=shutil.ignore_patterns("secrets", ".env"))
+    shutil.copytree(ROOT / "deploy/redis", home / "redis")
+    shutil.copytree(ROOT / "deploy/alertmanager", home / "alertmanager")
+    shutil.copytree(secrets, home / "compose/secrets")
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = {"user": 65534, "group": 65534, "extra_groups": []}
+        for path in (home, *home.rglob("*")):
+            os.chown(path, 65534, 65534)
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)}
+        return subprocess.run(
+            ["sh", "-euc", line],
+            cwd=home / "compose",
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            **user,
+        )
+
+    yield home / "compose", run
+    shutil.rmtree(home)
+
+
+def steps(name: str) -> list[str]:
+    """The lines of the README's block of commands in which a word is, without those for the engine and comments."""
+    (block,) = (
+        block
+        for block in re.findall(r"```sh\n(.*?)```", (COMPOSE / "README.md").read_text(), re.DOTALL)
+        if name in block
+    )
+    lines = (line.partition("  #")[0].rstrip() for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith(("docker ", "cd "))]
+
+
+@pytest.mark.parametrize("name", ["exporter_postgres_password", "blnk_postgres_password", "redis_password"])
+def test_an_ordinary_user_rotates_a_password(operator: Any, name: str) -> None:
+    """By the steps of the README, to the letter: the file has a new value, and all that is made of it has it."""
+    directory, run = operator
+    before = {path.name: path.read_text() for path in (directory / "secrets").iterdir()}
+    for line in steps("name=exporter_postgres_password"):
+        done = run(
+            line.replace("name=exporter_postgres_password", f"name={name}")
+            if "name=" in line
+            else f"name={name}; {line}"
+        )
+        assert done.returncode == 0, (line, done.stderr)
+    after = {path.name: path.read_text() for path in (directory / "secrets").iterdir()}
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed - {"redis_users", "blnk.json"} == {name}
+    assert after.keys() == before.keys()
+    assert after[name].strip() in after["blnk.json"] or name.startswith("exporter_")
+    for path in (directory / "secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o644, f"{path.name}: containers run as other users"
+
+
+async def test_blnk_s_password_follows_its_file(postgres: Any, secrets: Path, tmp_path: Path) -> None:
+    """roles.sql, which made the role, may run again: after a rotation the role has what the file holds."""
+    owner = await asyncpg.connect(postgres.dsn())
+    await owner.execute("CREATE DATABASE blnk")
+    await owner.close()
+    theirs = tmp_path / "secrets"
+    shutil.copytree(secrets, theirs)
+    kept = []
+    for value in ("first", "second", "second"):
+        (theirs / "blnk_postgres_password").write_text(value + "\n")
+        psql(postgres, (COMPOSE / "postgres/roles.sql").read_text(), theirs)
+        owner = await asyncpg.connect(postgres.dsn(database="blnk"))
+        kept.append(await owner.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = 'blnk'"))
+        await owner.close()
+    # libpq makes another salt each time, so that each is another text; that the password is right shows the salt.
+    assert all(one.startswith("SCRAM-SHA-256$") for one in kept)
+    assert len(set(kept)) == 3
+
+
+def test_it_is_said_that_no_receiver_is_named(tmp_path: Path) -> None:
+    """Where secrets are made, which comes before the first start: alerts that go nowhere must be known to."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin", "SECRETS": str(tmp_path / "secrets")}
+    done = subprocess.run(["sh", COMPOSE / "secrets.sh"], env=environment, capture_output=True, text=True, check=True)
+    assert "no alert is sent to anyone until" in done.stderr
+    assert "no alert is sent to anyone until" in (COMPOSE / "README.md").read_text().replace("\n  ", " ")
 
 
 def psql(server: Any, script: str, secrets: Path) -> None:
