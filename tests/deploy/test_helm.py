@@ -299,6 +299,29 @@ def test_the_host_s_rules_are_of_one_source(source: str, tmp_path: Path) -> None
 
 
 @needs_helm
+@pytest.mark.parametrize(
+    ("web", "prefix"),
+    [
+        ('{external_url: "https://ops.example/blnk/"}', "/blnk"),
+        ('{external_url: "https://ops.example/blnk", route_prefix: /}', ""),
+        ("{route_prefix: ops/blnk}", "/ops/blnk"),
+        ("{listen_address: null}", ""),
+    ],
+)
+def test_probes_and_scrapes_go_below_the_prefix(web: str, prefix: str, tmp_path: Path) -> None:
+    """The chart finds the prefix where the exporter itself does."""
+    made = template(tmp_path, f"config: {{web: {web}}}\nserviceMonitor: {{enabled: true}}")
+    (container,) = made["Deployment", "ledger-blnk-exporter"]["spec"]["template"]["spec"]["containers"]
+    paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")]
+    (endpoint,) = made["ServiceMonitor", "ledger-blnk-exporter"]["spec"]["endpoints"]
+    assert [*paths, endpoint["path"]] == [f"{prefix}{path}" for path in ("/-/healthy", "/-/ready", "/metrics")]
+    (directory := tmp_path / "exporter").mkdir()
+    (directory / "exporter.yml").write_text(made["ConfigMap", "ledger-blnk-exporter"]["data"]["exporter.yml"])
+    loaded = config.load(flags={"servers": "http://a"}, environ={}, directory=directory)
+    assert loaded.settings.own.web.prefix == prefix
+
+
+@needs_helm
 @pytest.mark.parametrize("why", ["tls: true, clientCertificates: true", "protectHealth: true"])
 def test_a_kubelet_without_credentials_asks_in_another_way(why: str, tmp_path: Path) -> None:
     made = template(tmp_path, f"webConfig: {{existingSecret: web, {why}}}")

@@ -37,6 +37,14 @@ labels:
 {{- $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{- /* The path that all pages are below: web.route_prefix, or the path of web.external_url. */}}
+{{- define "blnk-exporter.prefix" -}}
+{{- $web := .Values.config.web | default dict -}}
+{{- $path := (urlParse ($web.external_url | default "")).path -}}
+{{- if not (kindIs "invalid" $web.route_prefix) }}{{ $path = $web.route_prefix }}{{ end -}}
+{{- with trimAll "/" $path }}/{{ . }}{{ end -}}
+{{- end }}
+
 {{- /* A text as it stands between the quotes of a JSON string. */}}
 {{- define "blnk-exporter.quoted" -}}
 {{- . | toJson | trimPrefix "\"" | trimSuffix "\"" -}}
