@@ -112,6 +112,10 @@ async def test_a_long_reason_is_shown_once(shown: Stage, play: Play) -> None:
     assert "Deepest queueunknownh:1: NOPERM" in page.parts["figures"]
     assert page.parts["queues.lost"] == "Lost tasksunknownas for Deepest queuecritical if any"
     assert page.all("a", href="#queues.depth")
+    play.failures["redis"] = play.failures["queues"]
+    page = await seen(shown)
+    assert page.parts["collectors"].count(words) == 1
+    assert "as for queues" in page.parts["collectors"]
 
 
 async def test_money_that_moves_is_shown(shown: Stage, play: Play) -> None:

@@ -184,23 +184,31 @@ def _queue(queue: QueueRow) -> Html:
 
 def collectors(view: View) -> Html:
     """Whether each source could be read, how long it took and what stood in the way."""
-    rows = [_collector(name, enabled, view) for name, enabled in view.enabled.items()]
+    told: dict[str, str] = {}
+    rows = [_collector(name, enabled, view, told) for name, enabled in view.enabled.items()]
     heads = ("Collector", "State", "#Took", "#Read", "What stood in its way")
     return _section("collectors", "Collectors", table("Collectors", heads, rows))
 
 
-def _collector(name: str, enabled: bool, view: View) -> Html:  # noqa: FBT001 - a cell's value
+def _collector(name: str, enabled: bool, view: View, told: dict[str, str]) -> Html:  # noqa: FBT001 - a cell's value
     outcome = view.outcomes.get(name)
     if not enabled or outcome is None:
         state, words = ("off", "switched off, or its target is not configured") if not enabled else ("waiting", "")
         return row(name, cell(state_word(state)), number(""), number(""), cell(words or "not read yet"))
     state = "failed" if outcome.failure else "incomplete" if outcome.gaps else "read"
     took = say(outcome.duration_seconds, "seconds")
-    return row(name, cell(state_word(state)), number(took), number(view.ago(outcome.finished_at)), _obstacles(outcome))
+    return row(
+        name, cell(state_word(state)), number(took), number(view.ago(outcome.finished_at)), _obstacles(outcome, told)
+    )
 
 
-def _obstacles(outcome: Outcome) -> Html:
-    return cell(*(tag("div", words) for words in obstacles(outcome)))
+def _obstacles(outcome: Outcome, told: dict[str, str]) -> Html:
+    """What stood in the way; a long reason is in the first row that has it."""
+    name, lines = outcome.collector.name, []
+    for words in obstacles(outcome):
+        first = told.setdefault(words, name)
+        lines.append(tag("div", words if first == name or len(words) <= _NOTE_LENGTH else f"as for {first}"))
+    return cell(*lines)
 
 
 def changes(view: View) -> Html:
