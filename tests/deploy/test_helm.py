@@ -4,7 +4,9 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,7 +235,9 @@ def test_everything_at_once(tmp_path: Path) -> None:
     pod = made["Deployment", "watcher"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == f"registry.example.com/blnk-exporter@sha256:{'0' * 64}"
-    assert {container[f"{kind}Probe"]["httpGet"]["scheme"] for kind in ("liveness", "readiness")} == {"HTTPS"}
+    assert {container[f"{kind}Probe"]["httpGet"]["scheme"] for kind in ("startup", "liveness", "readiness")} == {
+        "HTTPS"
+    }
     assert sorted(mount["name"] for mount in container["volumeMounts"]) == ["blnk", "ca", "config", "passwords", "web"]
     assert [*made["ServiceAccount", "watchers"]["metadata"]["annotations"]] == ["team"]
     assert pod["serviceAccountName"] == "watchers"
@@ -327,7 +331,46 @@ def test_a_kubelet_without_credentials_asks_in_another_way(why: str, tmp_path: P
     made = template(tmp_path, f"webConfig: {{existingSecret: web, {why}}}")
     (container,) = made["Deployment", "ledger-blnk-exporter"]["spec"]["template"]["spec"]["containers"]
     assert container["livenessProbe"]["exec"]["command"] == ["blnk-exporter", "ping"]
-    for probe in (container["livenessProbe"], container["readinessProbe"]):
-        assert "httpGet" not in probe
-        # Half a second of a CPU each.
-        assert (probe["periodSeconds"], probe["timeoutSeconds"]) == (30, 10)
+    for name, period in (("livenessProbe", 30), ("readinessProbe", 30), ("startupProbe", 5)):
+        assert "httpGet" not in container[name]
+        # A tenth of a CPU second each.
+        assert (container[name]["periodSeconds"], container[name]["timeoutSeconds"]) == (period, 15)
+
+
+def test_probes_have_time() -> None:
+    """For a start on a busy node two minutes; a page that is late by seconds ends no pod."""
+    probes = DEFAULTS["probes"]
+    assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] >= 120
+    assert probes["liveness"]["periodSeconds"] == 30
+    assert min(probe["timeoutSeconds"] for probe in probes.values()) >= 10
+
+
+URLS = {
+    "rules: {enabled: true}": {"rules.exporterUrl", "rules.grafanaUrl"},
+    "dashboards: {enabled: true}": {"rules.exporterUrl"},
+    "rules: {enabled: true, exporterUrl: 'https://e.example'}": {"rules.grafanaUrl"},
+    "rules: {enabled: true, exporterUrl: 'https://e.example', grafanaUrl: 'https://g.example'}": set(),
+    "{}": set(),
+}
+
+
+@needs_helm
+@pytest.mark.parametrize("values", URLS)
+def test_links_that_lead_nowhere_are_noted(values: str, tmp_path: Path) -> None:
+    """Helm prints it after an installation: names of Services do not resolve in a browser."""
+    # Helm prints notes only with a cluster; so they are rendered as an object of the chart.
+    shutil.copytree(CHART, tmp_path / "chart")
+    notes = (CHART / "templates/NOTES.txt").read_text()
+    text = "kind: Notes\nmetadata: {name: notes}\ntext: |\n  Notes:\n" + textwrap.indent(notes, "  ")
+    (tmp_path / "chart/templates/notes.yml").write_text(text)
+    (tmp_path / "values.yml").write_text(values)
+    done = helm(
+        "template", "ledger", tmp_path / "chart", "--kube-version", "1.27.0", "--values", tmp_path / "values.yml"
+    )
+    assert done.returncode == 0, done.stderr
+    (shown,) = (one["text"] for one in yaml.safe_load_all(done.stdout) if one and one["kind"] == "Notes")
+    assert "port-forward" in shown
+    noted = [line for line in shown.splitlines() if "lead nowhere yet" in line]
+    assert {name for name in ("rules.exporterUrl", "rules.grafanaUrl") for line in noted if name in line} == URLS[
+        values
+    ]
