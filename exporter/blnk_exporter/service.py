@@ -43,7 +43,11 @@ TARGETS = Metric(
     "blnk_exporter_targets",
     "How many deployments the configuration names under targets; absent where it names none and watches one Blnk.",
 )
-METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY, TARGETS)
+LINES_DROPPED = Metric(
+    "blnk_exporter_log_lines_dropped_total",
+    "Log lines that could not be written: the disk is full, or whatever reads standard error is gone or too slow.",
+)
+METRICS = (BUILD, RELOADED, RELOADED_AT, TURNED_AWAY, TARGETS, LINES_DROPPED)
 
 
 @dataclass
@@ -117,6 +121,8 @@ class Service:
         self._leaving: dict[asyncio.Task[None], _Generation] = {}
         self.turned_away = dict.fromkeys(("tls", "certificate", "credentials", "rate", "connections"), 0)
         """How many clients of the web endpoint, by reason."""
+        self.log_lines_dropped: Callable[[], int] | None = None
+        """How many lines of the log were lost; None where this service does not know the log."""
         self.scraped = asyncio.Event()
         """Set once a scrape has completed, whatever it found."""
 
@@ -215,6 +221,8 @@ class Service:
             yield from TARGETS(len(self.targets))
         for reason, count in self.turned_away.items():
             yield from TURNED_AWAY(count, reason=reason)
+        if self.log_lines_dropped:
+            yield from LINES_DROPPED(self.log_lines_dropped())
         yield from snapshot.samples()
 
     def _remember(self, snapshot: Snapshot) -> None:

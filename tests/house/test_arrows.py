@@ -17,7 +17,7 @@ ROWS = (
     "collectors",
     "flight scrape news",
     "exposition service fleet render",
-    "web serve ping sandbox",
+    "web serve line_writer ping sandbox",
     "cli demo demo_alerts log __main__",
 )
 RANK = {name: rank for rank, names in enumerate(ROWS) for name in names.split()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .. import log
+from .. import line_writer, log
 from ..errors import CannotListen
 from ..serve import serve as serve_until_stopped
 from ..service import Service
@@ -21,10 +21,13 @@ def serve(**options: Any) -> None:
 
     SIGHUP reads the configuration again, as does any change of one of its files; SIGTERM and SIGINT stop.
     """
+    _, errors = line_writer.install()
     load = loader(options, dict(os.environ))
     settings = load_or_exit(load).settings
     log.set_up(settings.own.log.level, settings.own.log.format)
-    asyncio.run(_serve(Service(load)))
+    service = Service(load)
+    service.log_lines_dropped = lambda: errors.dropped
+    asyncio.run(_serve(service))
 
 
 async def _serve(service: Service) -> None:
