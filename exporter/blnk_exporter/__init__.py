@@ -28,7 +28,7 @@ Each row may import the rows above it and nothing below (tests/house holds that)
     3  rooms     collectors
     4  act       flight · scrape · news
     5  views     exposition · service · fleet · render
-    6  face      web · serve · ping · line_writer · sandbox
+    6  face      web · serve · ping · notify · watchdog · line_writer · sandbox
     7  wiring    cli · demo · demo_alerts · log
 """
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from .config.settings import Web
 from .errors import CannotListen
 from .fleet import Fleet
+from .notify import Notify
 from .service import Service
 from .web.app import build
 from .web.keys import DOOR, FLEET
@@ -61,6 +62,7 @@ async def serve(
     service: Service,
     *,
     announce: Callable[[], None] = lambda: None,
+    notify: Notify | None = None,
     stop_on: Collection[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
 ) -> None:
     """Listen, scrape once so that readiness does not wait for Prometheus, and stop on a signal.
@@ -69,16 +71,17 @@ async def serve(
     """
     _raise_open_files()
     log, loop, stop = structlog.get_logger(), asyncio.get_running_loop(), asyncio.Event()
+    notify = notify or Notify({})
     own = service.settings.own
     try:
         async with listening(service, own.web) as opened:
-            reloads: set[asyncio.Task[bool]] = set()
+            reloads: set[asyncio.Task[None]] = set()
 
             def reload() -> None:
                 if len(reloads) > 1:
                     # One is under way and one waits, which will see whatever is new.
                     return
-                task = asyncio.create_task(service.reload())
+                task = asyncio.create_task(_reload(service, notify))
                 reloads.add(task)
                 task.add_done_callback(reloads.discard)
 
@@ -89,6 +92,7 @@ async def serve(
             if not own.web.is_loopback and (missing := service.protection.missing):
                 log.warning("whoever reaches the address can read the pages", without=" and ".join(missing))
             announce()
+            notify.ready()
             first = asyncio.create_task(_first(service, opened.fleet, own.limits.scrape_timeout_seconds))
             # What was loaded until now stays: it need not be looked through for garbage at every few scrapes. Nor need
             # what a scrape makes, some thousand objects, be looked through several times while it is being made.
@@ -100,9 +104,18 @@ async def serve(
             finally:
                 first.cancel()
             log.info("stopping")
+            notify.stopping()
             _ignore(stop_on)
     finally:
         await service.close()
+
+
+async def _reload(service: Service, notify: Notify) -> None:
+    notify.reloading()
+    try:
+        await service.reload()
+    finally:
+        notify.ready()
 
 
 async def _first(service: Service, fleet: Fleet, budget_seconds: float) -> None:

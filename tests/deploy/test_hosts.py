@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from blnk_exporter import watchdog
 from blnk_exporter.render.targets import render as render_targets
 
 from ..programs import program
@@ -52,6 +53,8 @@ def test_the_unit_is_locked_in() -> None:
     assert found["User"] == ["blnk-exporter"]
     assert {"MemoryMax", "TasksMax", "LimitNOFILE"} <= set(found)
     assert found["Restart"] == ["always"]
+    assert found["Type"] == ["notify"]
+    assert int(found["WatchdogSec"][0].removesuffix("s")) >= 2 * watchdog.STILL_SECONDS
     assert "HUP" in found["ExecReload"][0]
 
 

@@ -17,7 +17,7 @@ ROWS = (
     "collectors",
     "flight scrape news",
     "exposition service fleet render",
-    "web serve line_writer ping sandbox",
+    "web serve notify watchdog line_writer ping sandbox",
     "cli demo demo_alerts log __main__",
 )
 RANK = {name: rank for rank, names in enumerate(ROWS) for name in names.split()}
@@ -34,7 +34,7 @@ HOMES = {
     "dotenv": {"config/target.py"},
     "pydantic": {"config", "formats", "clients"},
     "click": {"cli", "demo.py", "demo_alerts.py"},
-    "structlog": {"fleet.py", "web/door.py", "scrape.py", "news.py", "service.py", "serve.py", "log.py"},
+    "structlog": {"fleet.py", "web/door.py", "scrape.py", "news.py", "service.py", "serve.py", "log.py", "watchdog.py"},
 }
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from .. import line_writer, log
+from .. import line_writer, log, watchdog
 from ..errors import CannotListen
+from ..notify import Notify
 from ..serve import serve as serve_until_stopped
 from ..service import Service
 from . import HELP
@@ -27,12 +29,13 @@ def serve(**options: Any) -> None:
     log.set_up(settings.own.log.level, settings.own.log.format)
     service = Service(load)
     service.log_lines_dropped = lambda: errors.dropped
-    asyncio.run(_serve(service))
+    asyncio.run(_serve(service, Notify(os.environ), last_words=errors.drain))
 
 
-async def _serve(service: Service) -> None:
+async def _serve(service: Service, notify: Notify, *, last_words: Callable[[], None]) -> None:
     await service.start()
     try:
-        await serve_until_stopped(service)
+        with watchdog.watching(notify, last_words):
+            await serve_until_stopped(service, notify=notify)
     except CannotListen as error:
         raise click.ClickException(str(error)) from None
