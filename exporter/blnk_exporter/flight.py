@@ -68,7 +68,7 @@ class Flight:
 class Patience:
     """The longest budget among recent requests.
 
-    What a request with less time could not read is no evidence of a failure, as long as others give it more.
+    What a request with less time could not read does not prove a failure, as long as others give it more.
     """
 
     _longest: float = 0.0

@@ -175,7 +175,7 @@ class Scraper:
                 waiting.append((room, successors[-1] if flight.expires_before(deadline) else flight.task))
         try:
             if waiting:
-                # A request that leaves does not end a flight; one with a shorter budget gets a verdict of its own.
+                # A request that leaves does not end a flight; one with a shorter budget gets its own verdict.
                 await asyncio.wait([task for _, task in waiting], timeout=max(0.0, deadline - now()) + 0.05)
         finally:
             for task in successors:
@@ -273,7 +273,7 @@ class Scraper:
             flight.stopping or flight.budget_seconds < self._memory.patience.longest_seconds(now)
         )
         outcome = await self._sum_up(room, results, now - started, cut_short=cut_short)
-        # What a flight says after it was given up is not a change of state.
+        # The outcome of a flight that was abandoned is not a change of state.
         if not cut_short and self._flights[room.collector.name] is flight:
             self._note(outcome)
         return outcome
