@@ -1,6 +1,7 @@
 """Several deployments of Blnk behind one exporter: a service for each of ``targets``, made when it is first asked for."""
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Fleet:
         self._root = root
         self._kept: dict[str, _Kept] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ends_at = math.inf
         self.faults: dict[str, str] = {}
         """Of those that cannot be watched."""
         self._log = structlog.get_logger()
@@ -80,6 +82,12 @@ class Fleet:
                 # Others want their turn: each reads a file or two.
                 await asyncio.sleep(0)
 
+    def stop(self, at: float) -> None:
+        """Answer scrapes of every target, and of the exporter itself, with what has been read by this time."""
+        self._ends_at = at
+        for service in (self._root, *(kept.service for kept in self._kept.values())):
+            service.stop(at)
+
     async def close(self) -> None:
         """Close every connection."""
         for kept in self._kept.values():
@@ -110,6 +118,8 @@ class Fleet:
             self._tell(target, error)
             raise
         self.faults.pop(target.name, None)
+        if self._ends_at < math.inf:
+            service.stop(self._ends_at)
         return service
 
     def _tell(self, target: Target, error: ConfigError) -> None:

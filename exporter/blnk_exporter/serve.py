@@ -5,7 +5,7 @@ import gc
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -18,18 +18,14 @@ from .fleet import Fleet
 from .notify import Notify
 from .service import Service
 from .web.app import build
+from .web.door import Door
 from .web.keys import DOOR, FLEET
 
-# How long a page that is being made may take once we are told to stop. aiohttp waits for it twice.
-_STOP_SECONDS = 1.5
-# What one client may send, and for how long it may be silent: Prometheus is, between two scrapes.
-_CLIENTS: Any = {
-    "keepalive_timeout": 75.0,
-    "lingering_time": 1.0,
-    "max_line_size": 4096,
-    "max_field_size": 8190,
-    "max_headers": 64,
-}
+# At the end of the process readings have the first time to end, and answers the second one to be on their way. Then
+# aiohttp waits, twice, for what is still not done.
+_READING_SECONDS = 0.5
+_STOP_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 0.2
 # After how many the garbage collector looks through them; Python's own 700 are a part of one scrape.
 _NEW_OBJECTS = 10_000
 
@@ -39,22 +35,24 @@ class Opened(NamedTuple):
 
     port: int
     fleet: Fleet
+    door: Door
 
 
 @asynccontextmanager
 async def listening(service: Service, where: Web, *, stop_seconds: float = _STOP_SECONDS) -> AsyncIterator["Opened"]:
     """The pages of a service that has been started, at an address. Raises CannotListen."""
     app = build(service)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, **_CLIENTS)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     if runner.server is None:
         raise RuntimeError("aiohttp has made no server")
     try:
         with _told(where):
             port = await app[DOOR].open(runner.server, where)
-        yield Opened(port, app[FLEET])
+        yield Opened(port, app[FLEET], app[DOOR])
     finally:
-        await app[DOOR].close()
+        app[FLEET].stop(asyncio.get_running_loop().time() + min(_READING_SECONDS, stop_seconds / 2))
+        await app[DOOR].close(stop_seconds)
         await runner.cleanup()
 
 
@@ -100,7 +98,7 @@ async def serve(
             gc.freeze()
             gc.set_threshold(_NEW_OBJECTS)
             try:
-                await stop.wait()
+                await _first_of(stop.wait(), opened.door.failed())
             finally:
                 first.cancel()
             log.info("stopping")
@@ -108,6 +106,18 @@ async def serve(
             _ignore(stop_on)
     finally:
         await service.close()
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait for one of them; raises what it raises."""
+    tasks = [*map(asyncio.create_task, waits)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _reload(service: Service, notify: Notify) -> None:

@@ -1,6 +1,7 @@
 """The exporter at work: the current settings with their clients and scraper, exchanged as one when a file changes."""
 
 import asyncio
+import math
 import operator
 import os
 import platform
@@ -121,6 +122,7 @@ class Service:
         self._leaving: dict[asyncio.Task[None], _Generation] = {}
         self.turned_away = dict.fromkeys(("tls", "certificate", "credentials", "rate", "connections"), 0)
         """How many clients of the web endpoint, by reason."""
+        self._ends_at = math.inf
         self.log_lines_dropped: Callable[[], int] | None = None
         """How many lines of the log were lost; None where this service does not know the log."""
         self.scraped = asyncio.Event()
@@ -212,6 +214,17 @@ class Service:
             task.add_done_callback(self._leaving.pop)
             return True
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is about to end."""
+        return self._ends_at < math.inf
+
+    def stop(self, at: float) -> None:
+        """Answer scrapes, also those to come, with what has been read by this time of the loop's clock."""
+        self._ends_at = at
+        for generation in (self._generation, *self._leaving.values()):
+            generation.scraper.stop(at)
+
     def samples(self, snapshot: Snapshot) -> Iterator[Sample]:
         """Everything for the page."""
         yield from BUILD(1, version=__version__, python=platform.python_version())
@@ -271,4 +284,6 @@ class Service:
         # Beside targets there is nothing to watch: this machine's own host is none of theirs.
         rooms = () if loaded.targets else collectors.bind(clients)
         scraper = Scraper(rooms, known=() if loaded.targets else collectors.NAMES, memory=self.memory)
+        if self.stopping:
+            scraper.stop(self._ends_at)
         return _Generation(loaded, scraper, stack, reading, limits, time.time(), reading.present)

@@ -14,10 +14,12 @@ from aiohttp import web
 
 from blnk_exporter import config, service
 from blnk_exporter.collector import Collector, Gap, Reading, Result, Room
+from blnk_exporter.config.settings import Web
 from blnk_exporter.errors import Unreachable
 from blnk_exporter.metric import Metric, Sample
 from blnk_exporter.service import Service
 from blnk_exporter.web.app import build
+from blnk_exporter.web.keys import DOOR
 
 from ..scene import Play, queue
 
@@ -129,9 +131,10 @@ async def staged(
     app = build(made)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = await app[DOOR].open(runner.server, Web(listen_address="127.0.0.1:0"))
     async with aiohttp.ClientSession() as session:
-        yield Stage(made, app, f"http://127.0.0.1:{runner.addresses[0][1]}", session, opened, reads)
+        yield Stage(made, app, f"http://127.0.0.1:{port}", session, opened, reads)
+    await app[DOOR].close()
     await runner.cleanup()
     await made.close()
 

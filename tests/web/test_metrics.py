@@ -165,7 +165,7 @@ async def test_too_many_at_once_are_turned_away(stage: Stage) -> None:
     """A queue of scrapes that nobody waits for any more would outlive the trouble that caused it."""
     stage.opened.clear()
     waiting = [asyncio.create_task(stage.get("/metrics")) for _ in range(3)]
-    await until(lambda: len(stage.reads) == 3)
+    await until(lambda: sum(stage.app[GATE].busy.values()) == 3)
     began = time.monotonic()
     for _ in range(10):
         reply = await stage.get("/metrics")

@@ -1,20 +1,18 @@
 """The exporter's own HTTP endpoint: routes and what they share."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..fleet import Fleet
 from ..service import Service
 from . import health, metrics, runbook, status, targets
+from .connection import harden
 from .document import side_page
 from .door import Door
 from .guard import Guard, is_open
 from .html import tag
 from .keys import DOOR, FLEET, PREFIX, SERVICE, root
-from .style import POLICY
 
 _GUARD = web.AppKey("guard", Guard)
 
@@ -42,13 +40,7 @@ def build(service: Service) -> web.Application:
     for path in ("/", own.prefix) if own.prefix else ():
         app.router.add_get(path, _moved)
     app.on_response_prepare.append(_harden)
-    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     return app
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Not what a port scanner has sent: it gets its 400, and is no fault of the exporter."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _guarding(app: web.Application) -> AsyncIterator[None]:
@@ -63,9 +55,9 @@ async def _watch(
 ) -> web.StreamResponse:
     """In front of every page, and of those that do not exist."""
     app = request.app
-    # Before anybody is asked for credentials that have been exchanged.
-    await app[SERVICE].refresh()
     with app[DOOR].serving(request):
+        # Before anybody is asked for credentials that have been exchanged.
+        await app[SERVICE].refresh()
         if refusal := await app[_GUARD].refusal(request):
             return refusal
         if not is_open(request):
@@ -87,14 +79,10 @@ def _not_found(request: web.Request) -> web.Response:
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Server"] = "blnk-exporter"
     protection = request.app[SERVICE].protection
-    response.headers.update(protection.headers)
+    harden(response, protection)
     tls = request.transport.get_extra_info("ssl_object") if request.transport else None
-    if (tls.context if tls else None) is not protection.tls:
-        # Made before the certificate was exchanged, or before TLS was asked for: this is its last answer.
+    if request.app[SERVICE].stopping or (tls.context if tls else None) is not protection.tls:
+        # The process is about to end; or it was made before the certificate was exchanged, or before TLS was asked for: this is its last answer.
         response.headers["Connection"] = "close"
         response.force_close()

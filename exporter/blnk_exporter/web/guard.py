@@ -4,7 +4,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-import ipaddress
 import math
 import secrets
 import time
@@ -21,6 +20,7 @@ from ..config.tls import plain_name
 from ..formats import password
 from ..service import Service
 from . import health
+from .connection import network
 
 # So many wrong credentials an address may send at once, and one more after each time.
 _WRONG_BURST, _WRONG_SECONDS = 10, 6.0
@@ -134,7 +134,7 @@ class Guard:
             # The same words as somebody's just now, who has paid for them.
             right = await asyncio.shield(asked)
         else:
-            bucket = self._bucket(_network(request.remote or ""))
+            bucket = self._bucket(network(request.remote or ""))
             if seconds := bucket.take(self._clock()):
                 return self._too_many("wrong credentials", seconds)
             login = _login(given) if protection.users else None
@@ -169,8 +169,15 @@ class Guard:
         hashed = users.get(user) or password.nobodys(max(map(password.cost, users.values())))
         asked = asyncio.get_running_loop().run_in_executor(self._comparing, password.matches, word, hashed)
         self._asked[digest] = asked
-        asked.add_done_callback(lambda _: self._asked.pop(digest))
+        asked.add_done_callback(lambda _: self._compared(digest, asked, protection))
         return await asyncio.shield(asked)
+
+    def _compared(self, digest: bytes, asked: asyncio.Future[bool], protection: Protection) -> None:
+        """Remember the verdict before it is forgotten that it was asked for: a request between would compare again."""
+        del self._asked[digest]
+        if protection is self._protection and not asked.cancelled() and asked.exception() is None:
+            right = asked.result()
+            _remember(digest, self._right if right else self._known_wrong, _RIGHT_MAX if right else _ADDRESSES_MAX)
 
     def _bucket(self, address: str) -> _Bucket:
         bucket = self._wrong.setdefault(address, _Bucket(_WRONG_SECONDS, _WRONG_BURST))
@@ -189,15 +196,6 @@ def _remember(digest: bytes, memory: OrderedDict[bytes, None], most: int) -> Non
     memory[digest] = None
     while len(memory) > most:
         memory.popitem(last=False)
-
-
-def _network(address: str) -> str:
-    """Of IPv6 the network of a host, which has any number of addresses to itself."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return address if found.version == 4 else str(ipaddress.ip_network((int(found), 64), strict=False))
 
 
 def _unauthorized(protection: Protection) -> web.Response:
