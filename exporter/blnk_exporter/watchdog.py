@@ -91,7 +91,7 @@ class _Watchdog:
 
     def _ask(self) -> None:
         self._alive.clear()
-        # A loop that has been closed is one that nobody waits for.
+        # A closed loop needs no watching.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._answer)
 

@@ -1,4 +1,4 @@
-"""``blnk-exporter serve`` without anything to watch, on an address of its own, with output and limits as a test wants them."""
+"""``blnk-exporter serve`` without anything to watch, on its own port, with output and limits as a test wants them."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ class Bare:
     port: int
 
     def get(self, path: str, **headers: str) -> str:
-        """Return a page, of whatever status; raises OSError where there is no answer."""
+        """Return a page, of whatever status; raises OSError without an answer."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as reply:

@@ -128,7 +128,7 @@ object.__setattr__(server.COLLECTOR, "read", read)
 
 @contextlib.asynccontextmanager
 async def _manager(address: str) -> AsyncIterator[tuple[socket.socket, asyncio.Queue[str]]]:
-    """A service manager's socket, and what it was told."""
+    """A service manager's socket, and the messages it received."""
     told: asyncio.Queue[str] = asyncio.Queue()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -150,7 +150,7 @@ async def _told(messages: "asyncio.Queue[str]", expected: str) -> None:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-async def test_the_service_manager_is_told(tmp_path: Path, abstract: bool) -> None:
+async def test_the_service_manager_hears_each_state(tmp_path: Path, abstract: bool) -> None:
     """READY when it listens, WATCHDOG while its loop turns, RELOADING around a reload, STOPPING at the end."""
     name = f"{tmp_path.name}-notify"
     address = f"\0{name}" if abstract else str(tmp_path / "notify")

@@ -62,7 +62,7 @@ async def _serving(directory: Path, connections: int) -> AsyncIterator[tuple[Ser
 
 
 async def _scrapes(port: int, address: str, count: int) -> int:
-    """How many of so many scrapes on new connections from an address are answered."""
+    """How many of this many scrapes, each on a new connection from an address, are answered."""
     answered = 0
     for _ in range(count):
         connector = aiohttp.TCPConnector(force_close=True, local_addr=(address, 0))

@@ -29,7 +29,7 @@ async def _answer(running: Bare, words: bytes = REQUEST) -> str:
     return answer
 
 
-def _is_told(answer: str) -> bool:
+def _is_whole(answer: str) -> bool:
     return (
         answer.startswith("HTTP/1.1 200")
         and "Connection: close" in answer
@@ -66,7 +66,7 @@ async def test_scrapes_in_flight_are_answered(tmp_path: Path) -> None:
         await until(lambda: _is_read(running, SCRAPES), PATIENCE_SECONDS)
         assert await running.terminate() == 0
         answers = await asyncio.gather(*scrapes)
-        assert [_is_told(answer) for answer in answers] == [True] * SCRAPES
+        assert [_is_whole(answer) for answer in answers] == [True] * SCRAPES
     # The readings that were cut short are not a change of state.
     assert "collector=server" not in (tmp_path / "log").read_text()
 
@@ -83,7 +83,7 @@ async def test_connections_that_wait_to_be_accepted_are_answered(tmp_path: Path)
         running.process.send_signal(signal.SIGCONT)
         assert await running.ended() == 0
         answers = await asyncio.gather(*scrapes)
-        assert [_is_told(answer) for answer in answers] == [True] * SCRAPES
+        assert [_is_whole(answer) for answer in answers] == [True] * SCRAPES
 
 
 async def test_silent_clients_do_not_delay_the_end(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def _watch(
     """In front of every page, and of those that do not exist."""
     app = request.app
     with app[DOOR].serving(request):
-        # Before anybody is asked for credentials that have been exchanged.
+        # First, so that no client is asked for credentials that have been exchanged.
         await app[SERVICE].refresh()
         if refusal := await app[_GUARD].refusal(request):
             return refusal
