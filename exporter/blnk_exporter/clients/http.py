@@ -61,6 +61,7 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             force_close=True,
+            ssl=tls.verifying(),
             limit=0,
             ttl_dns_cache=None,
             use_dns_cache=False,

@@ -243,6 +243,8 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         ssl_cert_reqs="required" if dsn.tls_verify else "none",
         ssl_check_hostname=dsn.tls_verify,
         ssl_ca_certs=dsn.ca_file,
+        ssl_include_verify_flags=tls.INCLUDED,
+        ssl_exclude_verify_flags=tls.EXCLUDED,
         **common,
     )
 

@@ -10,6 +10,10 @@ from ..errors import Malformed, NotAsked, ReadingError, Refused, Unreachable
 
 Context = TypeVar("Context", bound=ssl.SSLContext)
 
+# Python 3.13 turned both on in ssl.create_default_context. The first refuses certificates without an authority key
+# identifier, which redis-cli, libpq and Go accept. With the second, any certificate of a trust store is an anchor, as in Go.
+EXCLUDED, INCLUDED = [ssl.VERIFY_X509_STRICT], [ssl.VERIFY_X509_PARTIAL_CHAIN]
+
 # Errors of the library whose reason is one of these mean that the other side speaks something else.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL_VERSION", "RECORD_LAYER_FAILURE"})
 
@@ -44,19 +48,16 @@ def check_files(*names: str | None) -> None:
 
 
 def verifying() -> ssl.SSLContext:
-    """A context that trusts the system's authorities, the same on every version of Python.
-
-    Python 3.13 turned VERIFY_X509_STRICT on, which refuses certificates without an authority key identifier that OpenSSL's
-    and Go's programs accept, and VERIFY_X509_PARTIAL_CHAIN, with which, as in Go, any certificate of the trust store is an
-    anchor.
-    """
+    """A context that trusts the system's authorities, the same on every version of Python."""
     return level(ssl.create_default_context())
 
 
 def level(context: Context) -> Context:
     """Set the flags of verification that differ between versions of Python."""
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    for flag in EXCLUDED:
+        context.verify_flags &= ~flag
+    for flag in INCLUDED:
+        context.verify_flags |= flag
     return context
 
 
