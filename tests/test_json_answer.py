@@ -29,6 +29,6 @@ def test_an_object_is_read() -> None:
     ids=range(12),
 )
 def test_anything_else_is_malformed(text: str) -> None:
-    """Deep nesting was a RecursionError, which the exporter reports as a defect of its own."""
+    """Deep nesting was a RecursionError, which was reported as a defect of the exporter."""
     with pytest.raises(Malformed):
         read_object(text)

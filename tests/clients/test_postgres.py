@@ -17,7 +17,7 @@ from blnk_exporter.clients import open_clients
 from blnk_exporter.clients import postgres as client_module
 from blnk_exporter.clients.postgres import Background, PostgresClient
 from blnk_exporter.config.settings import Own, Settings
-from blnk_exporter.errors import Locked, Malformed, ReadingError, Refused, TimedOut, Unreachable
+from blnk_exporter.errors import Locked, Malformed, NotAsked, ReadingError, Refused, TimedOut, Unreachable
 from blnk_exporter.formats.dsn import PostgresDsn
 
 from ..conftest import Database, Pki, answering, frozen, postgres_client, wire_to
@@ -595,3 +595,24 @@ async def test_a_refused_password_with_a_placeholder(postgres: Database) -> None
             await client.fetch_text("SELECT 'x'")
     words = "the password holds {{ … }}: was it to be replaced?"
     assert str(caught.value) == f'password authentication failed for user "exporter"; {words}'
+
+
+async def test_without_tls_and_without_an_sslmode(postgres: Database) -> None:
+    """Blnk's driver requires TLS if its string does not say otherwise, which is easy to forget."""
+    async with postgres_client(postgres.dsn(sslmode="require", is_sslmode_given=False)) as client:
+        with pytest.raises(Refused) as caught:
+            await client.version()
+    assert str(caught.value) == (
+        "the server does not offer TLS; the connection string has no sslmode, and Blnk's driver then requires TLS: "
+        "sslmode=disable turns it off"
+    )
+
+
+async def test_no_user_at_all_is_a_refusal(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's KeyError was taken for the other side's answer."""
+    for name in ("PGUSER", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 1_000_650_000)
+    async with postgres_client(postgres.dsn(user=None)) as client:
+        with pytest.raises(NotAsked, match=r"has no user, .*: set postgres\.user"):
+            await client.version()

@@ -63,7 +63,7 @@ FREEZING = {
     "no length": message(b"N", length=0),
     "a negative length": message(b"N", length=0xFFFFFFFF),
     "an unknown type": message(b"?"),
-    "a COPY that nobody asked for": message(b"H", b"\0\0\0"),
+    "a COPY without a request": message(b"H", b"\0\0\0"),
     "a claim of 2 GB": message(b"D", length=2_000_000_000),
     "a claim of 2 GB for an authentication": message(b"R", length=2_000_000_000),
 }
@@ -72,16 +72,16 @@ FREEZING = {
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("state", ["at_login", "in_session"])
 @pytest.mark.parametrize("kind", FREEZING)
-async def test_a_message_that_is_none_ends_the_connection(kind: str, state: str, pki: Pki, *, encrypted: bool) -> None:
-    """A type of 0 made the driver turn round in one callback for ever: every target was unwatched, SIGTERM unheard."""
+async def test_an_invalid_message_ends_the_connection(kind: str, state: str, pki: Pki, *, encrypted: bool) -> None:
+    """A type of 0 made the driver loop forever in one callback: no target was watched, and SIGTERM had no effect."""
     context = server_context(pki.server) if encrypted else None
     async with hostile(**{state: saying(FREEZING[kind])}, tls=context) as port:
         failure = await failing(port, sslmode="require" if encrypted else "prefer")
     assert isinstance(failure, Malformed)
 
 
-async def test_a_message_that_is_none_through_a_socket(tmp_path: Any) -> None:
-    """A directory of sockets may be anybody's, too."""
+async def test_an_invalid_message_through_a_socket(tmp_path: Any) -> None:
+    """Another process may own the directory of sockets."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -245,7 +245,7 @@ def test_the_driver_gets_complete_messages_only() -> None:
 
 
 def asking(code: int, content: bytes = b"", received: list[bytes] | None = None) -> Any:
-    """A login that asks in this way, notes what it is sent, and lets everybody in."""
+    """A login that asks in this way, notes what it is sent, and accepts any answer."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(authentication(code, content))

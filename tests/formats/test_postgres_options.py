@@ -62,7 +62,7 @@ def test_what_has_no_effect_is_accepted(text: str) -> None:
 
 def test_ignored_settings_of_the_session_are_noted() -> None:
     assert parse("host=h options='-c role=x'").notes == (
-        "options is ignored: the exporter's sessions have settings of their own.",
+        "options is ignored: the exporter chooses the settings of its sessions.",
     )
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import asyncpg
 
-from ..errors import Malformed, NotReady, ReadingError, Refused, TimedOut, Unreachable
+from ..config.databases import NO_USER, default_user
+from ..errors import Malformed, NotAsked, NotReady, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import PostgresDsn
 from . import tls
 from .postgres_wire import Guard, LoginPolicy
@@ -57,6 +58,8 @@ async def log_in(dsn: PostgresDsn, translate: Failure, *, response_bytes: int, *
     ``translate`` makes a ReadingError of the driver's error; ``options`` are the driver's. As in libpq, a host that
     refuses the login ends the search, unless it is only starting or stopping.
     """
+    if not (dsn.user or default_user()):
+        raise NotAsked(f"the connection string {NO_USER}")
     addresses = dsn.addresses or dsn.hosts
     hosts = [_Host(*host) for host in zip(dsn.hosts, addresses, dsn.ports, strict=True)]
     limit = dsn.connect_timeout_seconds or (_HOST_SECONDS if len(hosts) > 1 else None)
@@ -74,7 +77,7 @@ async def log_in(dsn: PostgresDsn, translate: Failure, *, response_bytes: int, *
                         return chosen
                 failures[host.text] = NotReady(f"is {'not ' if dsn.target != 'primary' else ''}in recovery")
             except Exception as error:  # noqa: BLE001 - the edge: the driver may raise anything
-                # The kernel has a TimeoutError of its own.
+                # The kernel raises a TimeoutError as well.
                 failure = TimedOut(f"no answer within {limit:g} s") if scope.expired() else translate(error, dsn)
                 goes_on = isinstance(failure, NotReady) or not isinstance(failure, Refused)
                 if len(hosts) == 1 or not goes_on or not isinstance(failure, ReadingError):

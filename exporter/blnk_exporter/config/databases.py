@@ -1,5 +1,8 @@
 """Which PostgreSQL and which Redis are watched: our own connection string, else Blnk's, with our login over it."""
 
+import getpass
+import ipaddress
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +20,8 @@ from .resolution import Resolution
 
 Dsn = TypeVar("Dsn", PostgresDsn, RedisDsn)
 
-_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+NO_USER = "has no user, and the user id of the exporter has no name: set postgres.user"
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
 _BLNKS = {"postgres.dsn": "data_source.dns", "redis.dsn": "redis.dns"}
 
 
@@ -40,12 +44,22 @@ def postgres(resolution: Resolution) -> tuple[PostgresDsn, ...]:
         dsn = _parse(resolution, source, parse)
         if dsn and dsn.address in found:
             resolution.fault(source.place, f"names {dsn.address}, which is watched already")
+        elif dsn and not (own.user or dsn.user or default_user()):
+            resolution.fault(source.place, NO_USER)
         elif dsn:
             found[dsn.address] = replace(dsn, user=own.user or dsn.user, password=own.password or dsn.password)
             resolution.target("postgres", masked(found[dsn.address]), source.place)
             _explain(resolution, source, dsn)
     _explain_idle(resolution, "postgres.password", own.password, found)
     return tuple(found.values())
+
+
+def default_user() -> str | None:
+    """Return the role that libpq takes where none is named: PGUSER, or the name of the process's user; None without one."""
+    try:
+        return os.environ.get("PGUSER") or getpass.getuser()
+    except (KeyError, OSError):  # OSError since Python 3.13
+        return None
 
 
 def redis(resolution: Resolution) -> RedisDsn | None:
@@ -140,10 +154,25 @@ def _parse(resolution: Resolution, source: _Source, parse: Callable[[str], Dsn])
 def _explain(resolution: Resolution, source: _Source, dsn: PostgresDsn) -> None:
     if source.is_blnks and dsn.sslmode in {"allow", "prefer"}:
         resolution.note(source.place, [f"Blnk's driver knows no sslmode {dsn.sslmode} and refuses to connect."])
+    if dsn.sslmode in {"allow", "prefer", "require"} and not all(map(_is_local, dsn.addresses or dsn.hosts)):
+        if dsn.sslmode != "require":
+            what = "neither insists on TLS nor verifies the server: verify-full does both"
+            resolution.note(source.place, [f"sslmode={dsn.sslmode} {what}."])
+        elif "sslrootcert" not in dsn.tls:
+            what = "encrypts, but does not verify the server: verify-full with sslrootcert does"
+            resolution.note(source.place, [f"sslmode=require {what}."])
     for option in _FILES:
         name = dsn.tls.get(option, "system")
         if name != "system" and not resolution.files.exists(name):
             resolution.note(source.place, [f"The file of {option} does not exist on this machine."])
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a host is this machine by its name."""
+    try:
+        return host.startswith("/") or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _explain_idle(resolution: Resolution, path: str, password: SecretStr | None, target: object) -> None:

@@ -32,11 +32,11 @@ TLS = frozenset(
 # Read in postgres_dsn.py.
 _HONORED = TLS | {"host", "hostaddr", "port", "user", "password", "dbname", "sslmode", "connect_timeout"}
 _HONORED |= {"target_session_attrs", "require_auth"}
-# The exporter's sessions have settings of their own.
+# The exporter sets these itself, or does not use them.
 _SESSION = {"application_name", "fallback_application_name", "client_encoding", "datestyle", "timezone", "search_path"}
 _SESSION |= {"extra_float_digits", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
 _SESSION |= {"binary_parameters", "disable_prepared_binary_result"}
-# The deadline of a scrape is shorter, Kerberos is not supported, and the rest is what every session of ours is.
+# The deadline of a scrape is shorter, Kerberos is not supported, and the rest concerns all sessions alike.
 _TRANSPORT = {"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 _TRANSPORT |= {"gsslib", "krbsrvname", "krbspn", "gssdelegation", "sslcompression", "max_protocol_version"}
 _NO_EFFECT = _SESSION | _TRANSPORT | {"options"}
@@ -155,7 +155,7 @@ def notes(values: Mapping[str, str]) -> list[str]:
     """Return sentences about options without effect that a person may count on."""
     found = []
     if values.get("options"):
-        found.append("options is ignored: the exporter's sessions have settings of their own.")
+        found.append("options is ignored: the exporter chooses the settings of its sessions.")
     for key in values.keys() - _KNOWN:
         # The unknown name is not repeated: it may be a piece of a password that was not quoted.
         near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.75)
