@@ -22,6 +22,9 @@ GIB = 2.0**30
 def figure(name: str, *outcomes: Outcome, at: float = 0.0, **options: Any) -> Figure | None:
     by_name = {outcome.collector.name: outcome for outcome in outcomes}
     enabled = options.pop("enabled", dict.fromkeys(by_name, True))
+    if "flow" not in options and "ledger" in by_name:
+        options["flow"] = Flow()
+        options["flow"].note(by_name["ledger"])
     taken = take(by_name, enabled, LIMITS, at=at, **options)
     return next((figure for figure in taken if figure.name == name), None)
 

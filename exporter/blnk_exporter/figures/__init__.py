@@ -32,7 +32,7 @@ __all__ = [
 
 # An outcome older than this is no longer the state of the deployment: eight scrapes at the usual interval.
 STALE_SECONDS = 120.0
-_METRICS = frozenset(metric for kind in KINDS for metric in kind.metrics)
+_METRICS = frozenset(metric for kind in KINDS if not kind.counted for metric in kind.metrics)
 
 
 def take(  # noqa: PLR0913  # what a page is made of

@@ -28,11 +28,14 @@ class Count:
 class Flow:
     """One count per slot of time; it begins again when a counter does."""
 
+    now: Count | None = None
+    """Of the last reading; None where it had no counters."""
     _counts: deque[Count] = field(default_factory=deque)
 
     def note(self, outcome: Outcome) -> None:
         """Keep the counters of one reading of the ledger; a failed one has none."""
         found, counts = _count(outcome), self._counts
+        self.now = found
         if found is None:
             return
         if counts and (found.at < counts[-1].at or found.outcomes < counts[-1].outcomes):
@@ -57,9 +60,10 @@ def _count(outcome: Outcome) -> Count | None:
     outcomes: float | None = None
     rejections: dict[bool, float] = {}
     for sample in outcome.samples:
-        if sample.metric.name == "blnk_ledger_transactions_total":
+        name = sample.metric.name
+        if name == "blnk_ledger_transactions_total":
             outcomes = (outcomes or 0.0) + (sample.value if sample.labels[0] in _OUTCOMES else 0.0)
-        elif sample.metric.name == "blnk_ledger_rejections_total":
+        elif name == "blnk_ledger_rejections_total":
             business = sample.labels[0] in _BUSINESS
             rejections[business] = rejections.get(business, 0.0) + sample.value
     if outcomes is None:

@@ -29,7 +29,7 @@ class Measure:
 class Kind:
     """A key figure before it has a value. ``measure`` gives None when the deployment has no such thing.
 
-    ``alerts`` are those that fire for it, whose runbooks say what to do. ``why`` it matters, where no limit says so.
+    ``counted`` is what is made of the ledger's counters over time and not of single samples. ``alerts`` are those that fire for it, whose runbooks say what to do. ``why`` it matters, where no limit says so.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Kind:
     measure: Callable[["Kind", Seen, Limits, float], Measure | None]
     alerts: tuple[str, ...] = ()
     limited: bool = True
+    counted: bool = False
     judged: str = ""
     why: str = ""
 

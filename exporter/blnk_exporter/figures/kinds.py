@@ -125,6 +125,7 @@ KINDS = (
         money.throughput,
         ("BlnkLedgerThroughputDropped",),
         limited=False,
+        counted=True,
         why="Whether money moves at all; a number far from that of other days has a reason.",
     ),
     Kind(
@@ -134,6 +135,7 @@ KINDS = (
         _names("ledger", "transactions_total", "rejections_total"),
         money.rejected,
         ("BlnkLedgerRejections",),
+        counted=True,
     ),
     Kind(
         "ledger.unresolved_age",

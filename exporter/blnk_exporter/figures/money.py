@@ -12,9 +12,9 @@ _RATE_SECONDS = 300.0
 _FIRST = Measure(None, "a rate needs two readings, some seconds apart")
 
 
-def throughput(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
+def throughput(_: Kind, seen: Seen, __: Limits, ___: float) -> Measure | None:
     """Transactions per second that had an outcome: applied, held or rejected."""
-    if not seen.of(kind.metrics[0]):
+    if seen.flow.now is None:
         return Measure(None)
     if (span := seen.flow.span(_RATE_SECONDS)) is None:
         return _FIRST
@@ -23,9 +23,9 @@ def throughput(kind: Kind, seen: Seen, _: Limits, __: float) -> Measure | None:
     return Measure((last.outcomes - first.outcomes) / seconds, f"with an outcome, over the last {duration(seconds)}")
 
 
-def rejected(kind: Kind, seen: Seen, limits: Limits, _: float) -> Measure | None:
+def rejected(_: Kind, seen: Seen, limits: Limits, __: float) -> Measure | None:
     """The share of outcomes that were rejected for a technical reason; of a few, no share is judged."""
-    if not all(map(seen.of, kind.metrics)):
+    if seen.flow.now is None or seen.flow.now.rejections is None:
         return Measure(None)
     span = seen.flow.span(WINDOW_SECONDS)
     if span is None or span[0].rejections is None or span[1].rejections is None:
