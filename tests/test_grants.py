@@ -144,6 +144,20 @@ def test_no_password_is_in_it(here: Path, store: str) -> None:
     assert ("\\password" if store == "postgres" else "sha256sum") in result.stdout
 
 
+def test_a_function_in_place_of_the_column(here: Path) -> None:
+    """The flag is the choice, and it is one of PostgreSQL's alone."""
+    column, function = invoke("postgres").stdout, invoke("postgres", "--rejection-reasons", "function").stdout
+    assert "'meta_data'" in column
+    assert "'meta_data'" not in function
+    assert "SECURITY DEFINER SET search_path = pg_catalog, pg_temp" in function
+    assert "CREATE FUNCTION" not in column
+    assert "DROP FUNCTION IF EXISTS blnk_exporter.rejection_reason(bigint);" in column
+    refused = invoke("redis", "--rejection-reasons", "function")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    without = invoke("postgres", "--no-collector.ledger", "--rejection-reasons", "function").stdout
+    assert "meta_data" not in without
+
+
 def test_every_word_of_the_line_is_explained() -> None:
     """Whoever is to grant something wants to know what for."""
     text = grants.redis(settings())

@@ -1,4 +1,4 @@
--- What the Blnk exporter may do in PostgreSQL (15 to 18): read what its collectors tell of, nothing else.
+-- What the Blnk exporter may read in PostgreSQL (15 to 18), and no more of Blnk's tables.
 --
 -- Printed by `blnk-exporter grants postgres` for the collectors: server, workers, queues, redis, postgres, tables,
 -- statements, ledger, books, catalog, host.
@@ -10,7 +10,25 @@
 --
 -- It sets no password; psql asks for one with: \password "blnk_exporter"
 -- Replicas have all of this from their primary. Where a service grants nobody the roles below, pg_monitor holds them.
--- With pg_read_all_stats come the texts of others' statements, which the exporter does not ask for; there is no less.
+--
+-- A holder of the login's password can do more than the exporter does. Its sessions are read-only and have time limits
+-- by default, but a session can switch that off. The login can:
+--
+--   * create temporary tables and large objects; send NOTIFY; take advisory locks; export snapshots
+--   * keep a transaction open on the tables that it may read: ALTER TABLE, and every session behind it, then waits
+--   * read the catalog and every setting, and the texts of other sessions' statements (pg_read_all_stats)
+--   * read the whole of transactions.meta_data, in which Blnk writes why it rejected a transaction. To grant a function
+--     that returns that alone: blnk-exporter grants postgres --rejection-reasons function
+--
+-- PostgreSQL lets every login do the first two. Temporary tables alone can be taken away, from all roles that the right
+-- is not granted to by name. Check first whether other applications in this database need them:
+--
+--     REVOKE TEMP ON DATABASE "blnk" FROM PUBLIC;
+--
+-- With row-level security on Blnk's tables the role also needs a policy on each of them that shows it all rows, because
+-- the exporter refuses to count a part:
+--
+--     CREATE POLICY exporter ON blnk.transactions FOR SELECT TO "blnk_exporter" USING (true);
 
 BEGIN;
 
@@ -28,6 +46,22 @@ BEGIN
                                          AND pg_has_role('blnk_exporter', relowner, 'MEMBER')) THEN
         RAISE EXCEPTION '% is a superuser or has the rights of the owner of Blnk''s tables', 'blnk_exporter'
             USING HINT = 'The exporter needs a role of its own: set postgres.user.';
+    END IF;
+END
+$grants$;
+
+-- Attributes that a role which was there before may have.
+DO $grants$
+DECLARE
+    taken text := (SELECT string_agg(name, ', ')
+                   FROM pg_roles, LATERAL (VALUES
+                       (rolcreatedb, 'CREATEDB'), (rolcreaterole, 'CREATEROLE'),
+                       (rolreplication, 'REPLICATION'), (rolbypassrls, 'BYPASSRLS')) a(has, name)
+                   WHERE rolname = 'blnk_exporter' AND has);
+BEGIN
+    IF taken IS NOT NULL THEN
+        ALTER ROLE "blnk_exporter" NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+        RAISE NOTICE 'taken from %: %', 'blnk_exporter', taken;
     END IF;
 END
 $grants$;
@@ -118,6 +152,22 @@ BEGIN
         RAISE NOTICE 'the extension % is not in this database', 'pg_stat_statements';
     ELSE
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', home, 'blnk_exporter');
+    END IF;
+END
+$grants$;
+
+DROP FUNCTION IF EXISTS blnk_exporter.rejection_reason(bigint);
+
+-- Other memberships of the role are left as they are, and named.
+DO $grants$
+DECLARE
+    further text := (SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname)
+                     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                     WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = 'blnk_exporter')
+                           AND r.rolname <> ALL (ARRAY['pg_read_all_stats', 'pg_read_all_settings']::text[]));
+BEGIN
+    IF further IS NOT NULL THEN
+        RAISE NOTICE '% is also a member of %; revoke what it does not need', 'blnk_exporter', further;
     END IF;
 END
 $grants$;

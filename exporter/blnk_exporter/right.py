@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """SELECT on some columns of one table of schema blnk; one that a release does not have is not granted there."""
+    """SELECT on some columns of one table of schema blnk; one that a release does not have is not granted there.
+
+    ``function`` may be granted instead of the columns, where there is one: it returns only what is needed of them.
+    """
 
     table: str
     columns: tuple[str, ...]
     facts: tuple[str, ...]
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)

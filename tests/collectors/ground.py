@@ -171,11 +171,13 @@ def word(right: Command | Keys) -> str:
 
 
 @asynccontextmanager
-async def granted(found: Settings, ground: Ground, store: ValkeyServer, *without: str) -> AsyncIterator[None]:
+async def granted(
+    found: Settings, ground: Ground, store: ValkeyServer, *without: str, function: bool = False
+) -> AsyncIterator[None]:
     """A role and a user that have what is printed, less some words of the ACL; gone afterwards."""
     async with ground.admin() as admin, Redis.from_url(store.url()) as redis:
         try:
-            await admin.execute(grants.postgres(found))
+            await admin.execute(grants.postgres(found, function=function))
             secret = await admin.fetchval("SELECT quote_literal($1)", PASSWORD)
             await admin.execute(f"ALTER ROLE {ROLE} PASSWORD {secret}")
             await redis.execute_command("ACL", "SETUSER", *acl_words(grants.redis(found), *without))

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from blnk_exporter import collectors
+from blnk_exporter.clients import open_clients
 from blnk_exporter.config.settings import Postgres
 from blnk_exporter.render import grants
 from blnk_exporter.right import Select
@@ -28,6 +29,12 @@ from ..programs import debian_postgres, missing, program
 from .ground import GROUNDS, QUEUE, ROLE, Ground, acl_words, fill, granted, prepared, settings, told, told_by_all
 
 pytestmark = pytest.mark.sandbox
+
+
+_REJECTED = """
+    INSERT INTO blnk.transactions (transaction_id, parent_transaction, reference, precise_amount, currency, status, meta_data)
+    VALUES ($1, '', $1, 100, 'USD', 'REJECTED', jsonb_strip_nulls(jsonb_build_object('blnk_rejection_reason', $2::text)))
+"""
 
 
 @pytest_asyncio.fixture(scope="module", params=GROUNDS, ids=lambda given: "-".join(map(str, given)))
@@ -120,6 +127,113 @@ async def test_nothing_can_be_written(ground: Ground, store: ValkeyServer) -> No
             allowed = [text for text in texts if not await refused(session, text)]
     assert len(tables) >= 18
     assert allowed == []
+
+
+@newest
+async def test_what_the_head_says_that_the_login_can_do(ground: Ground, store: ValkeyServer) -> None:
+    """Each of these works for its holder; temporary tables no more where the head's choice was taken."""
+    found = settings(ground, store, *collectors.NAMES)
+    head = " ".join(grants.postgres(found).partition("BEGIN;")[0].replace("--", "").split())
+    for words in (
+        "temporary tables",
+        "large objects",
+        "NOTIFY",
+        "advisory locks",
+        "snapshots",
+        "meta_data",
+        "ALTER TABLE",
+    ):
+        assert words in head
+    temporary = "CREATE TEMP TABLE mine (n int)"
+    texts = [temporary, "SELECT lo_from_bytea(0, 'x')", "NOTIFY blnk", "SELECT pg_advisory_lock(1)"]
+    texts += ["SELECT pg_export_snapshot()", "SELECT meta_data FROM blnk.transactions"]
+    async with granted(found, ground, store), ground.admin() as admin:
+        # A new database of these tests gives PUBLIC nothing.
+        await admin.execute(f'GRANT TEMP ON DATABASE "{ground.name}" TO PUBLIC')
+        async with holder(ground) as session:
+            await session.execute("SET default_transaction_read_only = off")
+            assert [text for text in texts if await refused(session, text)] == []
+            async with session.transaction():
+                await session.execute("SELECT id FROM blnk.transactions")
+                held = "SELECT count(*) FROM pg_locks WHERE relation = 'blnk.transactions'::regclass AND mode = $1"
+                assert await admin.fetchval(held, "AccessShareLock")
+            (choice,) = re.findall(r"REVOKE TEMP ON DATABASE .* FROM PUBLIC;", head)
+            await admin.execute(choice.partition(";")[0])
+            assert await refused(session, temporary.replace("mine", "other"))
+
+
+@newest
+async def test_attributes_of_an_older_role_are_taken_away(ground: Ground, store: ValkeyServer) -> None:
+    """And a membership is named, not taken; a second run has nothing to say."""
+    notices: list[str] = []
+    said = ("taken from", f"{ROLE} is also")
+    found = settings(ground, store, "postgres", "ledger")
+    async with ground.admin() as admin:
+        admin.add_log_listener(lambda _, message: notices.append(message.message))
+        await admin.execute(f"CREATE ROLE {ROLE} CREATEDB CREATEROLE REPLICATION BYPASSRLS; GRANT pg_monitor TO {ROLE}")
+        try:
+            await admin.execute(grants.postgres(found))
+            row = await admin.fetchrow(
+                "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = $1",
+                ROLE,
+            )
+            told = [text for text in notices if text.startswith(said)]
+            await admin.execute(f"REVOKE pg_monitor FROM {ROLE}")
+            notices.clear()
+            await admin.execute(grants.postgres(found))
+        finally:
+            await admin.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
+    second = [text for text in notices if text.startswith(said)]
+    assert tuple(row) == (False,) * 5
+    assert told == [
+        f"taken from {ROLE}: CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS",
+        f"{ROLE} is also a member of pg_monitor; revoke what it does not need",
+    ]
+    assert second == []
+
+
+async def test_a_function_in_place_of_the_column(ground: Ground, store: ValkeyServer) -> None:
+    """The same reasons, in one word each, and nothing else of the column; for no role but the exporter's."""
+    found = settings(ground, store, "ledger")
+    call = "SELECT blnk_exporter.rejection_reason(max(id)) FROM blnk.transactions"
+    async with granted(found, ground, store, function=True), ground.admin() as admin, holder(ground) as session:
+        await admin.execute(grants.postgres(found, function=True))
+        assert not await may_read(session, "transactions", "meta_data")
+        async with open_clients(found) as clients:
+            (room,) = collectors.bind(clients)
+            reader = room.sources[0]
+            await room.collector.read(reader)
+            async with admin.transaction():
+                for number, reason in enumerate(("insufficient funds in bln_7", "something else", None)):
+                    await admin.execute(_REJECTED, f"r{number}", reason)
+            reading = await room.collector.read(reader)
+        assert (reading.gaps, reading.flow.rejections) == ((), {"insufficient_funds": 1, "other": 1, "unknown": 1})
+        assert await session.fetchval(call) == "unknown"
+        row = await admin.fetchrow(
+            "SELECT prosecdef, proconfig, rolcanlogin, rolsuper FROM pg_proc JOIN pg_roles r ON r.oid = proowner "
+            "WHERE proname = 'rejection_reason'"
+        )
+        assert tuple(row) == (True, ["search_path=pg_catalog, pg_temp"], False, False)
+        for role in ("plain", "exporter"):
+            await admin.execute(f"GRANT USAGE ON SCHEMA blnk_exporter TO {role}")
+            assert not await admin.fetchval(
+                "SELECT has_function_privilege($1, 'blnk_exporter.rejection_reason(bigint)', 'EXECUTE')", role
+            )
+        # Without the right to execute it there is the column, and without that there is a missing fact.
+        await admin.execute(f"REVOKE EXECUTE ON FUNCTION blnk_exporter.rejection_reason(bigint) FROM {ROLE}")
+        part = await told(found)
+        assert part is not None
+        assert {fact: reason for fact, (reason, _) in part.gaps.items()} == {"rejection_reasons": "refused"}
+        await admin.execute(grants.postgres(found))
+        assert await admin.fetchval("SELECT to_regprocedure('blnk_exporter.rejection_reason(bigint)')") is None
+        assert await may_read(session, "transactions", "meta_data")
+        again = await told(found)
+        assert again is not None
+        assert again.gaps == {}
+        await admin.execute("DELETE FROM blnk.transactions WHERE status = 'REJECTED'")
+        await admin.execute(
+            "DROP SCHEMA blnk_exporter; DROP OWNED BY blnk_exporter_reasons; DROP ROLE blnk_exporter_reasons"
+        )
 
 
 async def test_two_connections_are_enough(ground: Ground, each_filled_store: ValkeyServer) -> None:
@@ -263,12 +377,15 @@ def _run(command: list[Any], environment: Mapping[str, str]) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("version", [15, 16, 18])
+@pytest.mark.parametrize("function", [False, True], ids=["column", "function"])
 async def test_psql_runs_it_as_it_is(
-    each_postgres: Database, store: ValkeyServer, tmp_path: Path, version: int
+    each_postgres: Database, store: ValkeyServer, tmp_path: Path, version: int, *, function: bool
 ) -> None:
     """Each psql against each server, twice, with the rights of all collectors; nothing in it is asyncpg's own."""
     script, psql = tmp_path / "exporter_role.sql", _psql(version)
-    script.write_text(grants.postgres(settings(Ground(each_postgres, "blnk"), store, *collectors.NAMES)))
+    script.write_text(
+        grants.postgres(settings(Ground(each_postgres, "blnk"), store, *collectors.NAMES), function=function)
+    )
     where = ("-h", str(each_postgres.server.socket_directory), "-p", str(each_postgres.server.port), "-U", "postgres")
     command = [psql, "-X", "-v", "ON_ERROR_STOP=1", *where, "-d", "blnk", "-f", script]
     environment = os.environ | {"LD_LIBRARY_PATH": str(psql.parent.parent / "lib")} if version != 15 else os.environ
@@ -282,6 +399,9 @@ async def test_psql_runs_it_as_it_is(
         finally:
             await admin.execute(f"DROP OWNED BY {ROLE}")
             await admin.execute(f"DROP ROLE {ROLE}")
+            if function:
+                await admin.execute("DROP OWNED BY blnk_exporter_reasons; DROP ROLE blnk_exporter_reasons")
+                await admin.execute("DROP SCHEMA blnk_exporter")
 
 
 @newest

@@ -64,7 +64,8 @@ class LedgerSource:
 
     def tables(self, release: Row) -> Sequence[Table]:
         """What to ask of this release's tables, and of where we stand."""
-        asked: list[Table] = [rows.RELEASE, rows.ROWS, rows.REASONS, rows.JOURNAL, rows.OPEN]
+        reasons = rows.REASONS_BY_FUNCTION if release["reason_function"] else rows.REASONS
+        asked: list[Table] = [rows.RELEASE, rows.ROWS, reasons, rows.JOURNAL, rows.OPEN]
         if self.following.rows.position is None:
             asked.append(rows.CURRENCIES)
         if not self.following.complete:
@@ -220,7 +221,7 @@ _TIMES = ("created_at", "scheduled_for")
 _NAMES = ("transaction_id", "parent_transaction", "reference")
 RIGHTS: tuple[Right, ...] = (
     Select("transactions", ("id", "status", "currency", *_NAMES, *_TIMES, "precise_amount"), _TRANSACTIONS),
-    Select("transactions", ("meta_data",), (rows.REASONS.name,)),
+    Select("transactions", ("meta_data",), (rows.REASONS.name,), function=rows.REASON_FUNCTION),
     Select("transactions", ("chain_seq", "chain_hash", "chain_prev_hash"), (_CHAIN,)),
     Select("chain_state", ("chain_key", "last_seq", "head_hash", "updated_at"), (_CHAIN,)),
     Select("transaction_journal", ("id", "action_type", "transaction_id", "timestamp"), (rows.JOURNAL.name,)),

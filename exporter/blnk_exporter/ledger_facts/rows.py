@@ -126,13 +126,28 @@ _REASON = """
          WHEN f.reason IS NULL THEN 'unknown'
          ELSE 'other' END
 """
+REASON_KEY = "blnk_rejection_reason"
+REASON_FUNCTION = "blnk_exporter.rejection_reason"
+REASON_BODY = f"""SELECT {_REASON} FROM (
+        SELECT t.meta_data ->> '{REASON_KEY}' AS reason FROM blnk.transactions t WHERE t.id = $1) f"""  # noqa: S608
 REASONS = Table(
     name="rejection_reasons",
     sql={
         0: f"""
         SELECT f.id, {_REASON} AS reason
         FROM ({_position("rows")}) a,
-             LATERAL ({_fresh("transactions", "id, status, meta_data ->> 'blnk_rejection_reason' AS reason")}) f
+             LATERAL ({_fresh("transactions", f"id, status, meta_data ->> '{REASON_KEY}' AS reason")}) f
+        WHERE (f.status = 'REJECTED') IS TRUE
+        """,  # noqa: S608 - built of constants
+    },
+)
+# The same where `blnk-exporter grants postgres` was asked for the function instead of the column.
+REASONS_BY_FUNCTION = Table(
+    name=REASONS.name,
+    sql={
+        0: f"""
+        SELECT f.id, coalesce({REASON_FUNCTION}(f.id), 'unknown') AS reason
+        FROM ({_position("rows")}) a, LATERAL ({_fresh("transactions", "id, status")}) f
         WHERE (f.status = 'REJECTED') IS TRUE
         """,  # noqa: S608 - built of constants
     },
@@ -215,7 +230,10 @@ RELEASE = Table(
         SELECT p.problem, to_regclass('blnk.chain_state') IS NOT NULL AS chain,
                to_regclass('blnk.lineage_outbox') IS NOT NULL AS lineage,
                NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('blnk.transactions')
-                           AND attname = 'rate' AND NOT attisdropped) AS utc
+                           AND attname = 'rate' AND NOT attisdropped) AS utc,
+               EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+                       WHERE n.nspname || '.' || f.proname = '{REASON_FUNCTION}' AND f.proargtypes = '20' AND f.prosecdef
+                         AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(f.oid, 'EXECUTE')) AS reason_function
         FROM ({schema.PROBLEM}) p
         """,  # noqa: S608 - built of constants
     },

@@ -7,6 +7,7 @@ from typing import Any
 from .. import collectors
 from ..collector import Collector
 from ..config.settings import Settings
+from ..ledger_facts.rows import REASON_BODY, REASON_FUNCTION
 from ..right import Command, Extension, Keys, Member, Right, Select
 from . import grants_sql as sql
 
@@ -35,8 +36,11 @@ _ACL = """\
 """
 
 
-def postgres(settings: Settings) -> str:
-    """A script that gives a role what the enabled collectors need, and takes from it what they do not."""
+def postgres(settings: Settings, *, function: bool = False) -> str:
+    """A script that gives a role what the enabled collectors need, and takes from it what they do not.
+
+    ``function``: grant a function that returns what is needed of a column, where there is one, and not the column.
+    """
     role, database = _role(settings), _database(settings)
     words = {
         "collectors": _told_for(settings, "postgres", "-- "),
@@ -46,7 +50,8 @@ def postgres(settings: Settings) -> str:
         "database_text": _literal(database),
         "milliseconds": int(settings.own.limits.statement_timeout_seconds * 1000),
     }
-    return "".join(part.format(**words | own) for part, own in _parts(_rights(_enabled(settings))))
+    rights = _rights(_enabled(settings))
+    return "".join(part.format(**words | own) for part, own in _parts(rights, function=function))
 
 
 def redis(settings: Settings) -> str:
@@ -69,9 +74,13 @@ def redis(settings: Settings) -> str:
 RENDERED: Mapping[str, Callable[[Settings], str]] = {"postgres": postgres, "redis": redis}
 
 
-def _parts(rights: _Rights) -> Iterator[tuple[str, dict[str, str]]]:
-    """The script's parts, each with the words that are its own."""
-    yield sql.HEAD, {}
+def _parts(rights: _Rights, *, function: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """The script's parts, each with its own words."""
+    replaceable = [named for named in rights if isinstance(named[1], Select) and named[1].function]
+    functions = _needs(replaceable, Select, "function")
+    rights = [named for named in rights if not (function and named in replaceable)]
+    # A collector that is switched off needs neither.
+    yield sql.HEAD, {"meta_data": (sql.NO_META_DATA if function else sql.META_DATA) if functions else ""}
     members = _needs(rights, Member, "role")
     for member, why in members.items():
         yield sql.MEMBER, {"member": member, "why": _wrapped(why, "-- ")}
@@ -83,7 +92,12 @@ def _parts(rights: _Rights) -> Iterator[tuple[str, dict[str, str]]]:
         yield sql.COLUMNS, {"rows": ",\n".join(_row(table, why, rights) for table, why in tables.items())}
     for name, why in _needs(rights, Extension, "name").items():
         yield sql.EXTENSION, {"extension": _literal(name), "why": _wrapped(why, "-- ")}
-    yield sql.TAIL, {}
+    if function and functions:
+        for name, why in functions.items():
+            yield sql.FUNCTION, {"function": name, "why": why, "body": REASON_BODY}
+    else:
+        yield sql.NO_FUNCTION, {"function": REASON_FUNCTION}
+    yield sql.TAIL, {"members": ", ".join(map(_literal, members))}
 
 
 def _row(table: str, why: str, rights: _Rights) -> str:

@@ -1,6 +1,6 @@
 """The parts of the script of grants, texts only: SQL for PostgreSQL 15 to 18 that may be run again and again."""
 
-HEAD = r"""-- What the Blnk exporter may do in PostgreSQL (15 to 18): read what its collectors tell of, nothing else.
+HEAD = r"""-- What the Blnk exporter may read in PostgreSQL (15 to 18), and no more of Blnk's tables.
 --
 {collectors}
 --
@@ -11,7 +11,23 @@ HEAD = r"""-- What the Blnk exporter may do in PostgreSQL (15 to 18): read what 
 --
 -- It sets no password; psql asks for one with: \password {role}
 -- Replicas have all of this from their primary. Where a service grants nobody the roles below, pg_monitor holds them.
--- With pg_read_all_stats come the texts of others' statements, which the exporter does not ask for; there is no less.
+--
+-- A holder of the login's password can do more than the exporter does. Its sessions are read-only and have time limits
+-- by default, but a session can switch that off. The login can:
+--
+--   * create temporary tables and large objects; send NOTIFY; take advisory locks; export snapshots
+--   * keep a transaction open on the tables that it may read: ALTER TABLE, and every session behind it, then waits
+--   * read the catalog and every setting, and the texts of other sessions' statements (pg_read_all_stats)
+{meta_data}--
+-- PostgreSQL lets every login do the first two. Temporary tables alone can be taken away, from all roles that the right
+-- is not granted to by name. Check first whether other applications in this database need them:
+--
+--     REVOKE TEMP ON DATABASE {database} FROM PUBLIC;
+--
+-- With row-level security on Blnk's tables the role also needs a policy on each of them that shows it all rows, because
+-- the exporter refuses to count a part:
+--
+--     CREATE POLICY exporter ON blnk.transactions FOR SELECT TO {role} USING (true);
 
 BEGIN;
 
@@ -29,6 +45,22 @@ BEGIN
                                          AND pg_has_role({role_text}, relowner, 'MEMBER')) THEN
         RAISE EXCEPTION '% is a superuser or has the rights of the owner of Blnk''s tables', {role_text}
             USING HINT = 'The exporter needs a role of its own: set postgres.user.';
+    END IF;
+END
+$grants$;
+
+-- Attributes that a role which was there before may have.
+DO $grants$
+DECLARE
+    taken text := (SELECT string_agg(name, ', ')
+                   FROM pg_roles, LATERAL (VALUES
+                       (rolcreatedb, 'CREATEDB'), (rolcreaterole, 'CREATEROLE'),
+                       (rolreplication, 'REPLICATION'), (rolbypassrls, 'BYPASSRLS')) a(has, name)
+                   WHERE rolname = {role_text} AND has);
+BEGIN
+    IF taken IS NOT NULL THEN
+        ALTER ROLE {role} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+        RAISE NOTICE 'taken from %: %', {role_text}, taken;
     END IF;
 END
 $grants$;
@@ -110,6 +142,64 @@ END
 $grants$;
 """
 
+META_DATA = """\
+--   * read the whole of transactions.meta_data, in which Blnk writes why it rejected a transaction. To grant a function
+--     that returns that alone: blnk-exporter grants postgres --rejection-reasons function
+"""
+NO_META_DATA = """\
+--   * read why a transaction was rejected, as one of a few words; nothing else of transactions.meta_data
+"""
+
+FUNCTION = """
+-- {why}
+-- In place of the column transactions.meta_data a function that returns one key of it, as one of a few words. It runs
+-- with the rights of a role that cannot log in and may read two columns.
+DO $grants$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'blnk_exporter_reasons') THEN
+        CREATE ROLE blnk_exporter_reasons NOLOGIN;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'blnk_exporter_reasons'
+               AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls OR rolcanlogin))
+       OR EXISTS (SELECT FROM pg_auth_members WHERE member = 'blnk_exporter_reasons'::regrole) THEN
+        RAISE EXCEPTION 'the role blnk_exporter_reasons must not log in and must have no attribute and no membership';
+    END IF;
+END
+$grants$;
+CREATE SCHEMA IF NOT EXISTS blnk_exporter;
+ALTER SCHEMA blnk_exporter OWNER TO CURRENT_USER;
+REVOKE ALL ON SCHEMA blnk_exporter FROM PUBLIC;
+GRANT USAGE ON SCHEMA blnk_exporter TO {role};
+GRANT USAGE ON SCHEMA blnk TO blnk_exporter_reasons;
+GRANT SELECT (id, meta_data) ON blnk.transactions TO blnk_exporter_reasons;
+CREATE OR REPLACE FUNCTION {function}(transaction bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $function$
+    {body}
+    $function$;
+ALTER FUNCTION {function}(bigint) OWNER TO blnk_exporter_reasons;
+REVOKE ALL ON FUNCTION {function}(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {function}(bigint) TO {role};
+"""
+
+NO_FUNCTION = """
+DROP FUNCTION IF EXISTS {function}(bigint);
+"""
+
 TAIL = """
+-- Other memberships of the role are left as they are, and named.
+DO $grants$
+DECLARE
+    further text := (SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname)
+                     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                     WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = {role_text})
+                           AND r.rolname <> ALL (ARRAY[{members}]::text[]));
+BEGIN
+    IF further IS NOT NULL THEN
+        RAISE NOTICE '% is also a member of %; revoke what it does not need', {role_text}, further;
+    END IF;
+END
+$grants$;
+
 COMMIT;
 """
