@@ -33,20 +33,23 @@ def beating(pid: int = 1, **fields: Any) -> Beating:
     return Beating(**given | fields)
 
 
-def told(*servers: Server, gaps: tuple[Gap, ...] = ()) -> dict[str, Any]:
+def told(*servers: Server, gaps: tuple[Gap, ...] = (), foreign: int = 0) -> dict[str, Any]:
     """The page of these heartbeats."""
-    reading = Heartbeats(servers=servers, queues=EXPECTED, gaps=gaps)
+    reading = Heartbeats(servers=servers, foreign=foreign, queues=EXPECTED, gaps=gaps)
     return page(COLLECTOR.samples([Result(HeartbeatSource(Scripted([]), EXPECTED), reading)]))
 
 
 def test_samples_of_three_servers() -> None:
-    """Two processes, one server on its way out, one queue that nobody was expected to serve and one that nobody does."""
+    """Two processes, one server about to stop, and one queue that only that one serves."""
     assert told(
-        Server(("vm", 1), 4, 3, "active", 1000.0, {"new:transaction_1": 1, "extra": 1}),
-        Server(("vm", 2), 20, 5, "active", 3000.0, {"new:transaction_1": 1, "new:webhook": 3}),
+        Server(("vm", 1), 4, 3, "active", 1000.0, {"new:transaction_1": 1, "extra": 1}, -7.0),
+        Server(("vm", 2), 20, 5, "active", 3000.0, {"new:transaction_1": 1, "new:webhook": 3}, 2.0),
         Server(("vm", 2), 7, 1, "closed", 2000.0, {"new:transaction_2": 1}),
+        foreign=4,
     ) == {
         "blnk_workers_servers": {(): 3},
+        "blnk_workers_foreign_servers": {(): 4},
+        "blnk_workers_clock_skew_seconds": {(): -7},
         "blnk_workers_processes": {(): 2},
         "blnk_workers_stopping_servers": {(): 1},
         "blnk_workers_oldest_start_timestamp_seconds": {(): 1000},
@@ -55,19 +58,16 @@ def test_samples_of_three_servers() -> None:
             ("new:transaction_1",): 2,
             ("new:transaction_2",): 0,
             ("new:webhook",): 1,
-            ("extra",): 1,
         },
         "blnk_workers_queue_slots": {
             ("new:transaction_1",): 24,
             ("new:transaction_2",): 0,
             ("new:webhook",): 20,
-            ("extra",): 4,
         },
         "blnk_workers_queue_busy_slots": {
             ("new:transaction_1",): 8,
             ("new:transaction_2",): 0,
             ("new:webhook",): 5,
-            ("extra",): 3,
         },
     }
 
@@ -99,30 +99,54 @@ def test_redis_gone_leaves_the_instances_own_word() -> None:
 @pytest.mark.parametrize("reply", [b"", b"garbage", Malformed("WRONGTYPE"), Refused("no permission")])
 def test_a_heartbeat_that_is_none_is_a_gap(reply: Any) -> None:
     """Evicted, somebody else's bytes under the key, or no right to look: nobody knows what that server serves."""
-    reading = workers.parse({b"a": 9.0, b"b": 9.0}, [reply, beating().encode(0)], EXPECTED)
-    assert len(reading.servers) == 1
-    assert [gap.fact for gap in reading.gaps] == ["heartbeat"]
+    servers, gaps = workers.parse({b"a": 9.0, b"b": 9.0}, [0.0, reply, -2, beating().encode(0), 9000])
+    assert len(servers) == 1
+    assert [gap.fact for gap in gaps] == ["heartbeat"]
 
 
-@pytest.mark.parametrize("seconds_left", [0.5, float("inf")])
-def test_a_heartbeat_that_just_expires_is_no_server(seconds_left: float) -> None:
-    """Entry and content end within the same second; without a clock a missing content is a dead server's."""
-    reading = workers.parse({b"a": seconds_left}, [b""], EXPECTED)
-    assert (reading.servers, reading.gaps) == ((), ())
+@pytest.mark.parametrize("seconds_left", [-3600.0, -8.0, 0.5, 12.0, 3600.0, float("inf")])
+def test_a_heartbeat_that_does_not_exist_is_not_a_server(seconds_left: float) -> None:
+    """Entry and content end within the same second; a score beyond a heartbeat's life is another clock's."""
+    assert workers.parse({b"a": seconds_left}, [0.0, b"", -2]) == ([], [])
 
 
-def test_more_servers_than_are_read_is_a_gap() -> None:
-    """A part of the truth is not shown as the whole."""
-    keys = {str(number).encode(): 9.0 for number in range(1001)}
-    reading = workers.parse(keys, [beating().encode(0)] * 1001, EXPECTED)
-    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("heartbeat", "refused")]
+@pytest.mark.parametrize(("seconds_left", "gaps"), [(9.0, 1), (-59.0, 1), (-61.0, 0)])
+async def test_more_servers_than_are_read_is_a_gap(seconds_left: float, gaps: int) -> None:
+    """A part of the truth is not shown as the whole; entries of servers that died long ago are left out first."""
+    members = [part for number in range(1001) for part in (b"%d" % number, b"%f" % (1000 + seconds_left))]
+    replies = [b"1000", b"0"], *([beating().encode(0), 9000] * 1000)
+    scripted = Scripted([[[b"1000", b"0"], members, []], [replies[0], *replies[1:]]])
+    reading = await COLLECTOR.read(HeartbeatSource(scripted, EXPECTED))
+    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("heartbeat", "refused")] * gaps
+    assert len(reading.servers) == 1000
 
 
-def test_only_keys_that_have_not_expired_are_asked_for() -> None:
-    """A killed worker's entry stays in the set for good."""
-    members = [b"late", b"101", b"now", b"100", b"dead", b"99.5"]
-    assert workers.live_keys(100.0, members) == {b"late": 1.0, b"now": 0.0}
-    assert workers.live_keys(100.0, []) == {}
+def test_only_keys_of_the_last_day_are_asked_for() -> None:
+    """A killed worker's entry stays in the set for good; a living one's score is as wrong as its host's clock."""
+    members = [b"ahead", b"103600", b"now", b"100000", b"behind", b"96400", b"dead", b"13599"]
+    assert workers.candidates(100_000.0, members) == {b"ahead": 3600.0, b"now": 0.0, b"behind": -3600.0}
+    assert workers.candidates(100.0, []) == {}
+
+
+def test_skew_is_what_two_clocks_say_of_one_moment() -> None:
+    """A heartbeat that lives another 4 seconds by Redis' clock and 12 by its own; half a second is rounded away."""
+    (server,), gaps = workers.parse({b"a": 12.0}, [0.5, beating().encode(0), 4000])
+    assert (server.clock_skew_seconds, gaps) == (8.0, [])
+
+
+@pytest.mark.parametrize(
+    ("passed", "ttl", "facts"),
+    [
+        (0.0, Refused("pttl"), ["clock_skew"]),
+        (Refused("time"), 9000, ["clock_skew"]),
+        (0.0, -1, []),
+        (float("inf"), 9, []),
+    ],
+)
+def test_without_either_clock_the_skew_is_unknown(passed: Any, ttl: Any, facts: list[str]) -> None:
+    """The server is there all the same."""
+    (server,), gaps = workers.parse({b"a": 9.0}, [passed, beating().encode(0), ttl])
+    assert (server.clock_skew_seconds, [gap.fact for gap in gaps]) == (None, facts)
 
 
 @pytest_asyncio.fixture
@@ -209,10 +233,11 @@ async def test_a_release_that_nobody_named_lacks_no_consumer(
     asynq = Asynq(redis)
     await asynq.beat(beating(queues=dict.fromkeys(served, 1)), {}, time.time())
     async with redis_client(each_store) as client:
-        found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
+        source = HeartbeatSource(client, implied, ("new:inflight-commit",))
+        found = await read_page(COLLECTOR, source)
         assert found["blnk_workers_queue_consumers"] == {(queue,): 1 for queue in served}
         await asynq.enqueue({Task(type="t", queue="new:inflight-commit", payload=b""): time.time()})
-        found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
+        found = await read_page(COLLECTOR, source)
     assert found["blnk_workers_queue_consumers"][("new:inflight-commit",)] == 0
 
 
@@ -226,13 +251,83 @@ async def test_queues_of_transactions_are_expected_of_any_release(
         found = await read_page(COLLECTOR, HeartbeatSource(client, implied))
     missing = {(queue,): 0 for queue in implied}
     assert len(missing) == 23
-    assert found["blnk_workers_queue_consumers"] == missing | {("payments_1",): 1}
+    assert found["blnk_workers_queue_consumers"] == missing
+    assert (found["blnk_workers_servers"], found["blnk_workers_foreign_servers"]) == ({(): 0}, {(): 1})
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("own", [0, 1])
+async def test_another_application_in_the_same_redis_is_not_blnks_worker(
+    each_store: ValkeyServer, redis: Redis, own: int
+) -> None:
+    """Its servers must not keep the alerts silent, nor its queues raise them."""
+    asynq, now = Asynq(redis), time.time()
+    await asynq.beat(beating(7, queues={"emails": 1, "default": 1}, started_at=9000.0), {}, now)
+    await asynq.enqueue({Task(type="t", queue=queue, payload=b""): now for queue in ("emails", "reports_1")})
+    for pid in range(own):
+        await asynq.beat(beating(pid, queues={"new:transaction_1": 1, "emails": 1}), {}, now)
+    async with redis_client(each_store) as client:
+        found = await read_page(COLLECTOR, HeartbeatSource(client, EXPECTED))
+        everything = await read_page(COLLECTOR, HeartbeatSource(client, ()))
+    assert found["blnk_workers_servers"] == found["blnk_workers_processes"] == {(): own}
+    assert found["blnk_workers_foreign_servers"] == {(): 1}
+    starts = [found.get(f"blnk_workers_{which}_start_timestamp_seconds") for which in ("oldest", "newest")]
+    assert starts == [{(): 1000.5} if own else None] * 2
+    assert found["blnk_workers_queue_consumers"] == {(queue,): own * (queue == EXPECTED[0]) for queue in EXPECTED}
+    # Without a configuration of Blnk nothing distinguishes them.
+    assert everything["blnk_workers_servers"] == {(): own + 1}
+    assert everything["blnk_workers_foreign_servers"] == {(): 0}
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("skew", [-3600, -60, -12, -8, -5, 0, 5, 60, 3600])
+async def test_a_worker_with_a_wrong_clock_lives(each_store: ValkeyServer, redis: Redis, skew: int) -> None:
+    """Its key exists, by Redis' clock; how far its own clock is off is a fact. One that died is dead by any clock."""
+    asynq, now = Asynq(redis), time.time()
+    await asynq.beat(beating(1), {}, now)
+    await asynq.beat(beating(2), {}, now + skew)
+    await asynq.expire(beating(3), now - 600 + skew)
+    async with redis_client(each_store) as client:
+        reading = await COLLECTOR.read(HeartbeatSource(client, EXPECTED))
+        found = page(COLLECTOR.samples([Result(HeartbeatSource(client, EXPECTED), reading)]))
+    assert found["blnk_workers_servers"] == {(): 2}
+    assert found["blnk_workers_queue_consumers"][("new:transaction_1",)] == 2
+    assert found["blnk_workers_clock_skew_seconds"][()] == pytest.approx(skew, abs=1)
+
+
+def test_shards_beyond_the_expected_ones_are_blnks() -> None:
+    """They are left behind when the number of queues is lowered; a hot lane may have been switched off."""
+    source = HeartbeatSource(Scripted([]), EXPECTED, ("hot_transactions",))
+    owned = ("new:transaction_1", "new:transaction_99", "new:webhook", "hot_transactions")
+    assert all(map(source.owns, owned))
+    foreign = ("new:transaction_", "transaction_1", "emails_1", "new:webhook_1", "new:transaction_1_x", "")
+    assert not any(map(source.owns, foreign))
 
 
 @pytest.mark.parametrize("used", [Refused("no"), [b"x"] * 1001])
 def test_an_unreadable_registry_leaves_the_expected(used: Any) -> None:
     """A right less is a queue less, not the room."""
-    assert workers.in_use(EXPECTED, used) == EXPECTED
+    assert workers.in_use(HeartbeatSource(Scripted([]), EXPECTED), used, ()) == EXPECTED
+
+
+async def test_heartbeats_are_read_within_a_bound() -> None:
+    """A thousand servers with as many queues as fit: the bytes of all of them together are bounded."""
+    asked: list[tuple[Any, ...]] = []
+
+    class Asked(Scripted):
+        async def execute(self, *commands: tuple[Any, ...]) -> list[Any]:
+            asked.extend(commands)
+            return await super().execute(*commands)
+
+    for count in (1, 1000):
+        asked.clear()
+        members = [part for number in range(count) for part in (b"%d" % number, b"1009")]
+        replies = [[b"1000", b"0"], *[b"", -2] * count]
+        await COLLECTOR.read(HeartbeatSource(Asked([[[b"1000", b"0"], members, []], replies]), EXPECTED))
+        sizes = [command[3] for command in asked if command[0] == "GETRANGE"]
+        assert len(sizes) == count
+        assert 1000 < sizes[0] < 65_536
+        assert sum(sizes) <= 2 << 20
 
 
 @pytest.mark.sandbox
@@ -254,5 +349,5 @@ async def test_a_user_who_may_not_read_heartbeats_gets_no_zero(new_store: Callab
         await Asynq(redis).beat(beating(1), {}, time.time())
         async with redis_client(server, username="exporter", password=SecretStr("secret")) as client:
             reading = await COLLECTOR.read(HeartbeatSource(client, EXPECTED))
-    assert [(gap.fact, gap.reason) for gap in reading.gaps] == [("heartbeat", "refused")]
+    assert {(gap.fact, gap.reason) for gap in reading.gaps} == {("heartbeat", "refused"), ("clock_skew", "refused")}
     assert page(COLLECTOR.samples([Result(HeartbeatSource(client, EXPECTED), reading)])) == {}

@@ -50,7 +50,7 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "SRANDMEMBER": _texts,
     "ZRANGE": _scored,
     "ZREVRANGEBYSCORE": _scored,
-    **dict.fromkeys(("EXISTS", "LLEN", "SCARD", "SLOWLOG", "ZCARD", "ZCOUNT"), _integer),
+    **dict.fromkeys(("EXISTS", "LLEN", "PTTL", "SCARD", "SLOWLOG", "ZCARD", "ZCOUNT"), _integer),
 }
 
 

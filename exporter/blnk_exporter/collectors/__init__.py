@@ -26,7 +26,10 @@ def _queues(clients: Clients) -> Sequence[Source]:
 
 
 def _workers(clients: Clients) -> Sequence[Source]:
-    return (*clients.workers, *(workers.HeartbeatSource(store, clients.settings.queues) for store in _stores(clients)))
+    blnk, expected = clients.settings.blnk, clients.settings.queues
+    # Not every release has the one, and the other may have been switched off.
+    possible = tuple(name for name in (blnk.inflight_commit_queue, blnk.hot_queue) if name) if blnk else ()
+    return (*clients.workers, *(workers.HeartbeatSource(store, expected, possible) for store in _stores(clients)))
 
 
 def _postgres(clients: Clients) -> Sequence[Source]:

@@ -34,7 +34,15 @@ def task_key(queue: bytes, task_id: bytes) -> bytes:
 class Server:
     """One running asynq server: which queues it serves by which weight, with how many slots, how many of them busy.
 
-    ``process`` is host and process id: one worker of Blnk runs two or three servers. ``started_at`` is Unix time.
+    Attributes:
+        process: host and process id; one worker of Blnk runs two or three servers.
+        concurrency: how many tasks it takes at a time.
+        active: how many it has taken.
+        status: ``active`` while it takes tasks.
+        started_at: Unix time by the clock of its host.
+        queues: weights by name.
+        clock_skew_seconds: how far the clock of its host is ahead of Redis' clock.
+
     """
 
     process: tuple[str, int]
@@ -43,6 +51,7 @@ class Server:
     status: str
     started_at: float
     queues: dict[str, int] = field(default_factory=dict)
+    clock_skew_seconds: float | None = None
 
 
 def parse_server(message: bytes) -> Server:
