@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -77,6 +77,20 @@ class Snapshot:
         for outcome in self.outcomes:
             yield from outcome.samples
 
+    @property
+    def size(self) -> int:
+        """How many samples the collectors have made."""
+        return sum(len(outcome.samples) for outcome in self.outcomes)
+
+    def without_large(self, most: int) -> "Snapshot":
+        """Return the same with at most this many samples: the largest readings failed, for want of time to render them."""
+        left, outcomes = self.size, {outcome.collector.name: outcome for outcome in self.outcomes}
+        for outcome in sorted(self.outcomes, key=lambda outcome: -len(outcome.samples)):
+            if left > most:
+                left -= len(outcome.samples)
+                outcomes[outcome.collector.name] = _unrendered(outcome)
+        return replace(self, outcomes=tuple(outcomes.values()))
+
     def as_dict(self) -> dict[str, Any]:
         """The same for programs: collectors with failures and gaps in words, and all samples."""
         return {
@@ -99,6 +113,12 @@ class Snapshot:
 def _keeps(outcome: Outcome) -> bool:
     """Whether an outcome may be served again: what the server gave up as too dear is not asked for at every scrape."""
     return outcome.failure is None or isinstance(outcome.failure, TooDear)
+
+
+def _unrendered(outcome: Outcome) -> Outcome:
+    late = TimedOut("too large to be rendered within the scrape's budget")
+    results: tuple[Result[Any], ...] = tuple(Result(result.source, failure=late) for result in outcome.results)
+    return replace(outcome, results=results, samples=tuple(outcome.collector.samples(results)), cut_short=True)
 
 
 def _words(outcome: Outcome) -> dict[str, Any]:

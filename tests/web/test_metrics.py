@@ -215,6 +215,37 @@ async def test_a_large_page_is_made_beside_the_loop(
     assert [thread is not threading.main_thread() for thread in threads] == [apart]
 
 
+async def test_a_page_that_takes_too_long_to_render_comes_without_its_largest_reading(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time, with the other readings, and with a verdict; the next scrape leaves more time for the rendering."""
+    release, render, budgets = threading.Event(), exposition.render, []
+    scrape = stage.service.scrape
+
+    def slow(*arguments: Any, **options: Any) -> bytes:
+        if threading.current_thread() is not threading.main_thread():
+            release.wait(60)
+        return render(*arguments, **options)
+
+    async def noted(**options: Any) -> Any:
+        budgets.append(options["budget_seconds"])
+        return await scrape(**options)
+
+    monkeypatch.setattr(metrics, "_SAMPLES_MAX_AT_ONCE", 2)
+    monkeypatch.setattr(exposition, "render", slow)
+    monkeypatch.setattr(stage.service, "scrape", noted)
+    pages = [await stage.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}) for _ in range(2)]
+    assert not release.is_set()
+    release.set()
+    for page in pages:
+        text = await page.text()
+        assert 'blnk_exporter_collector_failure{collector="redis",reason="timeout"} 1.0' in text
+        assert 'blnk_exporter_collector_success{collector="tables"} 1.0' in text
+    assert budgets == [0.5, 0.25]
+    # It is not a change of the collector's state.
+    assert stage.service.scraper.outcomes["redis"].failure is None
+
+
 LIMIT, MARGIN = Limits().scrape_timeout_seconds, Limits().scrape_timeout_margin_seconds
 
 

@@ -4,8 +4,9 @@ import asyncio
 import gzip
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from .. import exposition
 from ..config.settings import Limits
 from ..errors import UnknownCollector
 from ..metric import Sample
+from ..scrape import Snapshot
 from ..service import Service
 from .keys import FLEET, SERVICE, asked
 
@@ -36,6 +38,8 @@ class Gate:
     def __init__(self) -> None:
         self.busy: Counter[Service] = Counter()
         self.renderer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
+        self.seconds: WeakKeyDictionary[Service, float] = WeakKeyDictionary()
+        """How long the last large page of a service took, of which the next scrape leaves as much."""
 
 
 GATE = web.AppKey("gate", Gate)
@@ -70,13 +74,14 @@ async def _scraped(request: web.Request, service: Service) -> web.Response:
         if request.method == "HEAD":
             service.scraper.select(collect, exclude)
             return web.Response(headers=headers)
-        snapshot = await service.scrape(budget_seconds=budget, collect=collect, exclude=exclude)
-        samples, most = service.samples(snapshot), limits.series_per_metric
-        if sum(len(outcome.samples) for outcome in snapshot.outcomes) <= _SAMPLES_MAX_AT_ONCE:
-            body = _body(samples, how, most, packed=packed)
-        else:
-            loop = asyncio.get_running_loop()
-            body = await loop.run_in_executor(gate.renderer, lambda: _body(samples, how, most, packed=packed))
+        until = asyncio.get_running_loop().time() + budget + min(budget, limits.scrape_timeout_margin_seconds) / 2
+        reading = budget - min(gate.seconds.get(service, 0.0), budget / 2)
+        snapshot = await service.scrape(budget_seconds=reading, collect=collect, exclude=exclude)
+
+        def body_of(snapshot: Snapshot) -> bytes:
+            return _body(service.samples(snapshot), how, limits.series_per_metric, packed=packed)
+
+        body = await _rendered(gate, service, snapshot, body_of, until=until)
     except UnknownCollector as error:
         return web.Response(status=400, text=f"{error}\n")
     finally:
@@ -84,6 +89,24 @@ async def _scraped(request: web.Request, service: Service) -> web.Response:
         if not gate.busy[service]:
             del gate.busy[service]
     return web.Response(body=body, headers=headers)
+
+
+async def _rendered(
+    gate: Gate, service: Service, snapshot: Snapshot, body_of: Callable[[Snapshot], bytes], *, until: float
+) -> bytes:
+    """The page; without its largest readings where it is not done at this time of the loop's clock."""
+    if snapshot.size <= _SAMPLES_MAX_AT_ONCE:
+        gate.seconds.pop(service, None)
+        return body_of(snapshot)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    rendering = loop.run_in_executor(gate.renderer, body_of, snapshot)
+    await asyncio.wait([rendering], timeout=max(0.0, until - started))
+    gate.seconds[service] = loop.time() - started
+    if rendering.done():
+        return rendering.result()
+    rendering.cancel()
+    return body_of(snapshot.without_large(_SAMPLES_MAX_AT_ONCE))
 
 
 def _named(request: web.Request, name: str) -> list[str]:
