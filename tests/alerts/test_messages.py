@@ -133,7 +133,9 @@ async def test_a_page_says_what_to_do(inbox: tuple[str, Inbox]) -> None:
         "alertname%3D%22BlnkQueuesWaiting%22%2C%20cluster%3D%22prod%20eu%22%2C%20env%3D%22live%22%7D",
     ):
         assert line in text
-    (told,) = [one["attachments"][0] for one in arrived.slack if one["attachments"][0]["title"] == title]
+    (told,) = await until(
+        lambda: [one["attachments"][0] for one in arrived.slack if one["attachments"][0]["title"] == title]
+    )
     assert told["color"] == "danger"
     assert told["title_link"] == LINKS["runbook_url"]
     assert "The oldest task has waited for &lt;20m&gt; &amp; more." in told["text"]
