@@ -127,7 +127,8 @@ _REASON = """
          ELSE 'other' END
 """
 REASON_KEY = "blnk_rejection_reason"
-REASON_FUNCTION = "blnk_exporter.rejection_reason"
+_FUNCTION_SCHEMA, _FUNCTION = "blnk_exporter", "rejection_reason"
+REASON_FUNCTION = f"{_FUNCTION_SCHEMA}.{_FUNCTION}"
 REASON_BODY = f"""SELECT {_REASON} FROM (
         SELECT t.meta_data ->> '{REASON_KEY}' AS reason FROM blnk.transactions t WHERE t.id = $1) f"""  # noqa: S608
 REASONS = Table(
@@ -232,7 +233,7 @@ RELEASE = Table(
                NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('blnk.transactions')
                            AND attname = 'rate' AND NOT attisdropped) AS utc,
                EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
-                       WHERE n.nspname || '.' || f.proname = '{REASON_FUNCTION}' AND f.proargtypes = '20' AND f.prosecdef
+                       WHERE n.nspname = '{_FUNCTION_SCHEMA}' AND f.proname = '{_FUNCTION}' AND f.proargtypes = '20' AND f.prosecdef
                          AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(f.oid, 'EXECUTE')) AS reason_function
         FROM ({schema.PROBLEM}) p
         """,  # noqa: S608 - built of constants
