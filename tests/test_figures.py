@@ -7,7 +7,7 @@ import pytest
 
 from blnk_exporter import thresholds
 from blnk_exporter.collector import Gap, Outcome
-from blnk_exporter.errors import Refused, Unreachable
+from blnk_exporter.errors import NotAsked, Refused, Unreachable
 from blnk_exporter.figures import STALE_SECONDS, Figure, Flow, instances, queue_rows, take
 from blnk_exporter.figures.flow import SLOT_SECONDS, WINDOW_SECONDS
 from blnk_exporter.figures.kinds import KINDS
@@ -403,9 +403,21 @@ def test_what_a_deployment_may_lack_is_unknown_while_nobody_can_tell(name: str) 
 
 
 def test_down_has_the_collectors_reason() -> None:
-    """A database that refuses us is down with the words of the refusal."""
-    refused = outcome("redis", [("redis_up", {}, 0)], failures={"h:1": Refused("WRONGPASS")})
-    assert told(figure("redis.up", refused)) == ("critical", "down", "h:1: WRONGPASS")
+    """In the words of the failure."""
+    gone = outcome("redis", [("redis_up", {}, 0)], failures={"h:1": Unreachable("Connection refused")})
+    assert told(figure("redis.up", gone)) == ("critical", "down", "h:1: Connection refused")
+
+
+def test_what_refuses_the_exporter_is_not_down() -> None:
+    """It answers; whether it works is not known, and what it said is shown."""
+    refused = outcome("redis", [("redis_up", {}, 1)], failures={"h:1": Refused("WRONGPASS")})
+    assert told(figure("redis.up", refused)) == ("unknown", "refuses the exporter", "h:1: WRONGPASS")
+    (row,) = instances({"redis": refused})
+    assert (row.state, row.word, row.note) == ("unknown", "refuses the exporter", "WRONGPASS")
+    not_asked = outcome("redis", failures={"h:1": NotAsked("ca.crt cannot be read")})
+    assert told(figure("redis.up", not_asked)) == ("unknown", "unknown", "h:1: ca.crt cannot be read")
+    (row,) = instances({"redis": not_asked})
+    assert (row.state, row.word, row.note) == ("unknown", "unknown", "ca.crt cannot be read")
 
 
 def test_a_collector_that_is_off_or_waits() -> None:

@@ -20,7 +20,7 @@ GUARDED = {
     "blnk_ledger_unresolved_transactions": 0,
     'blnk_tables_size_bytes{table="transactions"}': 8192,
 }
-REDIS = {"blnk_redis_up": 1, "blnk_redis_loading": 0, 'blnk_redis_role{role="replica"}': 0}
+REDIS = {"blnk_redis_up": 1, "blnk_redis_info": 1, "blnk_redis_loading": 0, 'blnk_redis_role{role="replica"}': 0}
 PRIMARY, STANDBY = '{address="a:5432"}', '{address="b:5432"}'
 ARCHIVED = {f'blnk_postgres_archive_mode{{address="a:5432",mode="{mode}"}}': mode == "on" for mode in ("on", "off")}
 AGE, ARCHIVER = f"address:blnk_postgres_archive_age:seconds{PRIMARY}", f"blnk_postgres_archiver_working{PRIMARY}"
@@ -74,7 +74,8 @@ CASES: list[tuple[str, str, Mapping[str, float], float | None]] = [
     ("overview", "Workers", {"blnk_workers_servers": 2}, 2),
     ("overview", "Workers", {"blnk_workers_servers": 0}, -3),
     ("overview", "Redis", REDIS, 2),
-    ("overview", "Redis", {"blnk_redis_up": 1}, 2),
+    ("overview", "Redis", {"blnk_redis_up": 1, "blnk_redis_info": 1}, 2),
+    ("overview", "Redis", {"blnk_redis_up": 1}, 5),
     ("overview", "Redis", {"blnk_redis_up": 0}, 0),
     ("overview", "Redis", REDIS | {"blnk_redis_loading": 1}, 1),
     ("overview", "Redis", REDIS | {'blnk_redis_role{role="replica"}': 1}, 4),

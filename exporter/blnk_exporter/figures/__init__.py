@@ -8,7 +8,7 @@ from ..quantity import duration, say
 from ..thresholds import Threshold
 from .figure import STATES, Figure, State
 from .flow import Flow
-from .instances import Instance, instances
+from .instances import REFUSES, Instance, instances
 from .kind import Kind, Measure
 from .kinds import KINDS
 from .queues import QueueRow, queue_rows
@@ -32,6 +32,7 @@ __all__ = [
 
 # An outcome older than this is no longer the state of the deployment: eight scrapes at the usual interval.
 STALE_SECONDS = 120.0
+_ANSWERING = frozenset({"redis.up", "postgres.up"})
 _METRICS = frozenset(metric for kind in KINDS if not kind.counted for metric in kind.metrics)
 
 
@@ -69,6 +70,13 @@ def _measure(kind: Kind, seen: Seen, limits: Mapping[str, Threshold], outcome: O
     if measure is None and failures(outcome):
         # Whether the deployment has such a thing, only who answers can tell.
         measure = Measure(None)
+    refusing = [result for result in outcome.results if result.failure and result.answered]
+    if kind.name in _ANSWERING and refusing and measure and measure.state == "ok":
+        # What answers only to refuse the exporter is up, but whether it works is not known.
+        text = (
+            REFUSES if len(outcome.results) == 1 else f"{len(refusing)} of {len(outcome.results)} refuse the exporter"
+        )
+        return replace(measure, state="unknown", text=text, note="; ".join(failures(outcome)))
     if measure is None or (measure.value is not None and measure.state in {None, "ok"}) or measure.note:
         return measure
     # Unknown, or down without a word: the collector has the reason.

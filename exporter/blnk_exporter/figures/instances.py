@@ -8,18 +8,30 @@ from .figure import State
 from .seen import Seen
 
 _KINDS = {"server": "API server", "workers": "Worker", "redis": "Redis", "postgres": "PostgreSQL"}
+REFUSES = "refuses the exporter"
 _METRICS = frozenset(f"blnk_{name}_{what}" for name in _KINDS for what in ("up", "down", "response_seconds"))
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """``response_seconds`` is None where it did not answer, or nobody measures it; ``note`` says why it is not up."""
+    """One process or database.
+
+    Attributes:
+        kind: what it is.
+        address: where it listens.
+        state: critical where it is down, unknown where it answers only to refuse the exporter.
+        response_seconds: None where it did not answer, or where the time is not measured.
+        note: why it is not up.
+        word: the state in words.
+
+    """
 
     kind: str
     address: str
     state: State
     response_seconds: float | None
     note: str
+    word: str = "up"
 
 
 def instances(outcomes: Mapping[str, Outcome]) -> Iterator[Instance]:
@@ -33,8 +45,22 @@ def instances(outcomes: Mapping[str, Outcome]) -> Iterator[Instance]:
 def _of(name: str, kind: str, outcome: Outcome, seen: Seen) -> Iterator[Instance]:
     failures = {result.address: str(result.failure) for result in outcome.results if result.failure}
     seconds = seen.by(f"blnk_{name}_response_seconds", "address")
-    for labels, up in seen.of(f"blnk_{name}_up"):
-        address = labels.get("address") or outcome.results[0].address
+    ups = {labels.get("address") or outcome.results[0].address: up for labels, up in seen.of(f"blnk_{name}_up")}
+    for address in ups | _unknown(name, outcome):
         reason = (seen.chosen(f"blnk_{name}_down", "reason", address=address) or "").replace("_", " ")
-        state: State = "ok" if up else "critical"
-        yield Instance(kind, address, state, seconds.get(address), failures.get(address, reason))
+        state, word = _state(ups.get(address), refuses=address in failures)
+        yield Instance(kind, address, state, seconds.get(address), failures.get(address, reason), word)
+
+
+def _unknown(name: str, outcome: Outcome) -> dict[str, None]:
+    """Databases that may be up or not; a worker's collector reads Redis as well, which is not a worker."""
+    failed = (result.address for result in outcome.results if result.failure)
+    return dict.fromkeys(failed) if name in {"redis", "postgres"} else {}
+
+
+def _state(up: float | None, *, refuses: bool) -> tuple[State, str]:
+    if up is None:
+        return "unknown", "unknown"
+    if not up:
+        return "critical", "down"
+    return ("unknown", REFUSES) if refuses else ("ok", "up")

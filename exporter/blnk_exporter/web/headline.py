@@ -112,8 +112,8 @@ def _matters(view: View) -> Iterator[Matter]:
     for figure in view.figures:
         if figure.state in {"critical", "warning"}:
             yield Matter(figure.state, figure.title, _words(figure, view), figure.name, figure.why, figure.alert)
-    # What is down is told above; who asked it in vain need not be told as well.
-    down = {instance.address for instance in view.instances if instance.state != "ok"}
+    # What is down is reported above, so the collectors that asked it are not; what refuses the exporter is not down.
+    down = {instance.address for instance in view.instances if instance.state == "critical"}
     failed = [name for name, outcome in view.outcomes.items() if _fails(outcome, besides=down)]
     if failed:
         words = "; ".join(dict.fromkeys(words for name in failed for words in failures(view.outcomes[name])))

@@ -18,9 +18,9 @@ _CHANGES_SHOWN = 6
 _NOTE_LENGTH = 60
 
 
-def state_word(state: str) -> Html:
+def state_word(state: str, word: str = "") -> Html:
     """A state as text; its colour only repeats it."""
-    return tag("span", state, class_=f"state {state}")
+    return tag("span", word or state, class_=f"state {state}")
 
 
 def moment(at: float, view: View) -> Html:
@@ -122,7 +122,7 @@ def instances(view: View) -> Html:
         row(
             instance.kind,
             cell(tag("code", instance.address)),
-            cell(state_word("up" if instance.state == "ok" else "down")),
+            cell(state_word({"ok": "up", "critical": "down"}.get(instance.state, instance.state), instance.word)),
             number("" if instance.response_seconds is None else say(instance.response_seconds, "seconds")),
             cell(instance.note),
         )

@@ -4,6 +4,8 @@ from ..story import LIMITS, Ago, Case, Course, Rate
 
 _SAVED, _CHANGES = "blnk_redis_rdb_last_save_timestamp_seconds", "blnk_redis_rdb_changes_since_save"
 _ONLINE = 'blnk_redis_replicas{state="online"}'
+_PRIMARY, _REPLICA = ('blnk_redis_role{role="primary"}', 'blnk_redis_role{role="replica"}')
+_FAILS = {'blnk_exporter_collector_success{collector="redis"}': 0}
 _MEMORY, _CLIENTS = LIMITS["redis.memory"], LIMITS["redis.clients"].warning or 0
 _UNSAVED, _SNAPSHOT = LIMITS["redis.unsaved"].warning or 0, LIMITS["redis.snapshot"].warning or 0
 
@@ -22,7 +24,18 @@ def _refused(error: str) -> Case:
 
 
 CASES = {
-    "BlnkRedisDown": Case(quiet={"blnk_redis_up": 1}, loud={"blnk_redis_up": 0}),
+    "BlnkRedisDown": (
+        Case(quiet={"blnk_redis_up": 1}, loud={"blnk_redis_up": 0}),
+        # It answers, and refuses the exporter; what else it says is unknown.
+        Case(quiet={"blnk_redis_up": 1, "blnk_redis_loading": None}, loud={"blnk_redis_up": 0}, always=_FAILS),
+        # A file of the exporter's own cannot be read: it has not asked.
+        Case(quiet={"blnk_redis_up": None}, loud={"blnk_redis_up": 0}, always=_FAILS),
+    ),
+    "BlnkRedisReplica": (
+        Case(quiet={_PRIMARY: 1, _REPLICA: 0}, loud={_PRIMARY: 0, _REPLICA: 1}),
+        # One of a kind that the exporter does not know.
+        Case(quiet={_REPLICA: None}, loud={_REPLICA: 1}),
+    ),
     "BlnkRedisLoading": Case(quiet={"blnk_redis_loading": 0}, loud={"blnk_redis_loading": 1}),
     "BlnkRedisRefusesWrites": tuple(
         _refused(error) for error in ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "CLUSTERDOWN")

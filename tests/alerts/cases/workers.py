@@ -20,6 +20,8 @@ _OTHERS = {
     )
 }
 BUSY, SLOTS = f"blnk_workers_queue_busy_slots{Q}", f"blnk_workers_queue_slots{Q}"
+FOREIGN, SKEW = "blnk_workers_foreign_servers", "blnk_workers_clock_skew_seconds"
+CLOCK = LIMITS["workers.clock_skew"].warning or 0
 SHARE = LIMITS["workers.busy"].warning or 0
 
 CASES = {
@@ -28,13 +30,22 @@ CASES = {
         # Their port is out of reach, and they work; then nobody does, or nobody knows.
         Case(quiet={SERVERS: 2}, loud={SERVERS: 0}, always={ONE: 0}),
         Case(quiet={SERVERS: 2}, loud={SERVERS: None}, always={ONE: 0}),
+        # Another application's servers live on.
+        Case(quiet={SERVERS: 2}, loud={SERVERS: 0}, always={ONE: 0, FOREIGN: 3}),
     ),
     "BlnkWorkersInstanceDown": (
         Case(quiet={ONE: 1, OTHER: 1}, loud={ONE: 0, OTHER: 1}),
         Case(quiet={ONE: 0, OTHER: 0}, loud={ONE: 0, OTHER: 1}),
         Case(quiet={ONE: 0, SERVERS: 0}, loud={ONE: 0, SERVERS: 2}),
+        Case(quiet={ONE: 0, SERVERS: 0}, loud={ONE: 0, SERVERS: 2}, always={FOREIGN: 3}),
     ),
-    "BlnkWorkersNone": Case(quiet={SERVERS: 1}, loud={SERVERS: 0}),
+    "BlnkWorkersNone": (
+        Case(quiet={SERVERS: 1}, loud={SERVERS: 0}),
+        Case(quiet={SERVERS: 1}, loud={SERVERS: 0}, always={FOREIGN: 1}),
+    ),
+    "BlnkWorkersClockSkew": tuple(
+        Case(quiet={SKEW: sign * CLOCK}, loud={SKEW: sign * (CLOCK + 0.001)}) for sign in (1, -1)
+    ),
     "BlnkWorkersQueueUnserved": (
         Case(quiet={CONSUMERS: 1, PENDING: 5}, loud={CONSUMERS: 0, PENDING: 1}, always=OVERDUE),
         # Nobody serves it, and nobody needs to; another queue and another site have tasks, and workers.

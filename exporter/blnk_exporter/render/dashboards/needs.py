@@ -21,9 +21,12 @@ _REDIS: States = {
     2: ("UP", "green"),
     3: ("LOADING", "red"),
     4: ("REPLICA", "red"),
+    5: ("REFUSES EXPORTER", "orange"),
 }
 _REDIS_UP = "min(blnk_redis_up)"
 _REDIS_STATE = (
+    # It answers, and says nothing of itself.
+    f"5 * ({_REDIS_UP} == 1) unless max(blnk_redis_info) or "
     f"{_REDIS_UP} * (2 - (max(blnk_redis_loading) or 0 * {_REDIS_UP}))"
     # Two more for one that is another's copy, and takes no writes.
     f' + 2 * (max(blnk_redis_role{{role="replica"}}) or 0 * {_REDIS_UP})'
@@ -79,11 +82,17 @@ def redis(*, first: bool = True, board: str = "redis") -> Panel:
     """While it loads its data it answers, but takes no work."""
     return stat(
         "Redis",
-        "Whether Redis answers, has loaded its data, and takes writes, which a replica does not. Without it what is read from"
-        " it is unknown.",
+        "Whether Redis answers, has loaded its data, and takes writes, which a replica does not. Where it refuses the exporter,"
+        " or does not answer, what is read from it is unknown.",
         _REDIS_STATE + (_SILENT if first else ""),
         states={**_REDIS, **(_NO_EXPORTER if first else {})},
-        runbooks=("BlnkRedisDown", "BlnkRedisLoading", "BlnkRedisRefusesWrites", *(_BLIND if first else ())),
+        runbooks=(
+            "BlnkRedisDown",
+            "BlnkRedisReplica",
+            "BlnkRedisLoading",
+            "BlnkRedisRefusesWrites",
+            *(_BLIND if first else ()),
+        ),
         board=board,
     )
 

@@ -8,8 +8,11 @@ _RATE = "[$__rate_interval]"
 _DELETES = 'blnk_redis_eviction_policy{policy=~"allkeys-.*"}'
 _REFUSED = f'blnk_redis_errors_total{{error=~"{REFUSALS}"}}'
 _AGE = "time() - blnk_redis_rdb_last_save_timestamp_seconds"
-# Loading is not told where Redis does not answer.
-_STATE = "blnk_redis_up * (2 - (blnk_redis_loading or 0 * blnk_redis_up))"
+# Whether it loads is not known where Redis does not answer, or says nothing of itself.
+_STATE = (
+    "3 * (blnk_redis_up == 1) unless on (job, instance) blnk_redis_info"
+    " or blnk_redis_up * (2 - (blnk_redis_loading or 0 * blnk_redis_up))"
+)
 _RUNS = "max by (instance, software, version, mode)"
 _SUMMARY = (
     needs.redis(board=""),
@@ -65,19 +68,36 @@ _SUMMARY = (
 _THERE = (
     Panel(
         title="State",
-        about="Down: it does not answer. Loading: it reads its data from disk after a start and refuses all work.",
+        about="Down: it does not answer. Loading: it reads its data from disk after a start and refuses all work. Refuses the"
+        " exporter: it answers, and what it would say is unknown.",
         queries=(Query(_STATE, "{{instance}}"),),
         kind="state-timeline",
-        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green")},
+        states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green"), 3: ("REFUSES EXPORTER", "orange")},
         alerts=("BlnkRedisDown", "BlnkRedisLoading"),
+        width=6,
+        height=5,
+    ),
+    Panel(
+        title="Role",
+        about="A replica refuses writes: Blnk belongs to the primary. After a switchover the address must lead there.",
+        queries=(Query('blnk_redis_role{role="replica"}', "{{instance}}"),),
+        kind="state-timeline",
+        states={0: ("PRIMARY", "green"), 1: ("REPLICA", "red")},
+        alerts=("BlnkRedisReplica",),
+        width=6,
         height=5,
     ),
     Panel(
         title="Starts",
-        about="Of Redis, within a quarter of an hour; what was not saved is gone with each.",
-        queries=(Query("resets(blnk_redis_uptime_seconds[15m])", "{{instance}}"),),
+        about="Of Redis, within a quarter of an hour; what was not saved is gone with each. Another server: a start, or a"
+        " switchover to a server that was running already.",
+        queries=(
+            Query("resets(blnk_redis_uptime_seconds[15m])", "{{instance}}"),
+            Query(f"increase(blnk_redis_server_changes_total{_RATE})", "another server"),
+        ),
         alerts=("BlnkRedisRestarted",),
         decimals=0,
+        width=6,
         height=5,
     ),
     Panel(
@@ -97,6 +117,7 @@ _THERE = (
         ),
         kind="table",
         labels=("instance", "software", "version", "mode"),
+        width=6,
         height=5,
     ),
 )

@@ -112,8 +112,7 @@ REPLICATION = (
     ),
     Panel(
         title="Link to the primary",
-        about="Where this Redis is itself a replica. A replica takes no writes: Blnk belongs to the primary. No line: it is a"
-        " primary.",
+        about="Where this Redis is itself a replica, whether it is linked to its primary. No line: it is a primary.",
         queries=(Query("blnk_redis_primary_link_up", "{{instance}}"),),
         kind="state-timeline",
         states={**UP, 0: ("DOWN", "blue")},

@@ -10,11 +10,13 @@ UNTAKEN = (
 WORKERS = (
     Panel(
         title="Living workers",
-        about="Processes that beat in Redis, and the asynq servers in them, two or three each; none: nobody works.",
+        about="Processes with a heartbeat in Redis, and the asynq servers in them, two or three each; none: no task is processed."
+        " Servers of other applications in the same Redis do not count.",
         queries=(
             Query("sum(blnk_workers_processes)", "processes"),
             Query("sum(blnk_workers_servers)", "servers"),
             Query("sum(blnk_workers_stopping_servers)", "about to stop"),
+            Query("sum(blnk_workers_foreign_servers)", "servers of others"),
         ),
         alerts=("BlnkWorkersNone",),
     ),
@@ -46,6 +48,7 @@ WORKERS = (
         ),
         limit="workers.restarts",
         alerts=("BlnkWorkersRestarting",),
+        width=6,
     ),
     Panel(
         title="Tasks that nobody takes",
@@ -56,6 +59,7 @@ WORKERS = (
         ),
         limit="workers.unserved_tasks",
         alerts=("BlnkWorkersQueueUnserved",),
+        width=6,
     ),
     Panel(
         title="Slots",
@@ -64,5 +68,15 @@ WORKERS = (
             Query(f"max by (instance) (blnk_workers_queue_slots{_Q})", "slots {{instance}}"),
             Query(f"max by (instance) (blnk_workers_queue_busy_slots{_Q})", "busy {{instance}}"),
         ),
+        width=6,
+    ),
+    Panel(
+        title="Clock of a worker",
+        about="How far it and Redis' clock are apart, of several the furthest. Workers decide by their own clocks what is due.",
+        queries=(Query("abs(blnk_workers_clock_skew_seconds)", "{{instance}}"),),
+        unit="s",
+        limit="workers.clock_skew",
+        alerts=("BlnkWorkersClockSkew",),
+        width=6,
     ),
 )
