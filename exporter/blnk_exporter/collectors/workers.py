@@ -281,7 +281,7 @@ COLLECTOR = Collector(
         Command("getrange", ("heartbeat",)),
         Command("srandmember", ("registered",)),
         Keys(asynq.SERVERS),
-        Keys(asynq.SERVER_KEYS, ("heartbeat",)),
+        Keys(asynq.SERVER_KEYS, ("heartbeat", "clock_skew")),
         Keys(asynq.QUEUES, ("registered",)),
     ),
 )
