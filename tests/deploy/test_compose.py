@@ -435,6 +435,21 @@ def test_an_ordinary_user_rotates_a_password(operator: Any, name: str) -> None:
         assert path.stat().st_mode & 0o777 == 0o644, f"{path.name}: containers run as other users"
 
 
+def test_an_upgrade_brings_the_new_acl(operator: Any) -> None:
+    """By the steps of the README: what a release may read in Redis is in a file that secrets.sh keeps once it is there."""
+    directory, run = operator
+    acl = directory.parent / "redis/exporter.acl"
+    acl.write_text(acl.read_text().replace(" +info", " +info +pttl +newer"))
+    before = (directory / "secrets/redis_users").read_text()
+    for line in steps("git pull"):
+        if line != "git pull":
+            done = run(line)
+            assert done.returncode == 0, (line, done.stderr)
+    after = (directory / "secrets/redis_users").read_text()
+    assert "+newer" in after
+    assert re.findall(r"#[0-9a-f]{64}", after) == re.findall(r"#[0-9a-f]{64}", before)
+
+
 async def test_blnk_s_password_follows_its_file(postgres: Any, secrets: Path, tmp_path: Path) -> None:
     """roles.sql, which made the role, may run again: after a rotation the role has what the file holds."""
     owner = await asyncpg.connect(postgres.dsn())
