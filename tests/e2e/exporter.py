@@ -143,7 +143,7 @@ class Running:
         """All that it has said on standard error."""
         return self.err_path.read_text("utf-8", "replace")
 
-    async def ready(self, seconds: float = 20.0) -> "Running":
+    async def ready(self, seconds: float = 120.0) -> "Running":
         """Wait until its first scrape is done."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
