@@ -151,6 +151,7 @@ def test_a_function_in_place_of_the_column(here: Path) -> None:
     assert "'meta_data'" not in function
     assert "SECURITY DEFINER SET search_path = pg_catalog, pg_temp" in function
     assert "CREATE FUNCTION" not in column
+    assert "blnk_exporter_reasons, needs a policy as well" in function
     assert "DROP FUNCTION IF EXISTS blnk_exporter.rejection_reason(bigint);" in column
     refused = invoke("redis", "--rejection-reasons", "function")
     assert (refused.exit_code, refused.stdout) == (2, "")

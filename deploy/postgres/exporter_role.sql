@@ -157,6 +157,15 @@ END
 $grants$;
 
 DROP FUNCTION IF EXISTS blnk_exporter.rejection_reason(bigint);
+DO $grants$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'blnk_exporter_reasons')
+       AND to_regclass('blnk.transactions') IS NOT NULL THEN
+        REVOKE ALL ON blnk.transactions FROM blnk_exporter_reasons;
+        REVOKE USAGE ON SCHEMA blnk FROM blnk_exporter_reasons;
+    END IF;
+END
+$grants$;
 
 -- Other memberships of the role are left as they are, and named.
 DO $grants$

@@ -227,6 +227,8 @@ async def test_a_function_in_place_of_the_column(ground: Ground, store: ValkeySe
         await admin.execute(grants.postgres(found))
         assert await admin.fetchval("SELECT to_regprocedure('blnk_exporter.rejection_reason(bigint)')") is None
         assert await may_read(session, "transactions", "meta_data")
+        owner_reads = "SELECT has_any_column_privilege('blnk_exporter_reasons', 'blnk.transactions', 'SELECT')"
+        assert not await admin.fetchval(owner_reads)
         again = await told(found)
         assert again is not None
         assert again.gaps == {}

@@ -147,7 +147,8 @@ META_DATA = """\
 --     that returns that alone: blnk-exporter grants postgres --rejection-reasons function
 """
 NO_META_DATA = """\
---   * read why a transaction was rejected, as one of a few words; nothing else of transactions.meta_data
+--   * read why a transaction was rejected, as one of a few words; nothing else of transactions.meta_data. With row-level
+--     security on blnk.transactions the owner of that function, blnk_exporter_reasons, needs a policy as well
 """
 
 FUNCTION = """
@@ -184,6 +185,15 @@ GRANT EXECUTE ON FUNCTION {function}(bigint) TO {role};
 
 NO_FUNCTION = """
 DROP FUNCTION IF EXISTS {function}(bigint);
+DO $grants$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'blnk_exporter_reasons')
+       AND to_regclass('blnk.transactions') IS NOT NULL THEN
+        REVOKE ALL ON blnk.transactions FROM blnk_exporter_reasons;
+        REVOKE USAGE ON SCHEMA blnk FROM blnk_exporter_reasons;
+    END IF;
+END
+$grants$;
 """
 
 TAIL = """
