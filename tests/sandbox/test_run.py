@@ -1,6 +1,7 @@
 """Whatever happens to the process that runs a sandbox, nothing of it stays."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import shutil
@@ -271,3 +272,24 @@ async def test_a_workload_that_ends_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     trouble(monkeypatch, break_it)
     async with sandbox.running(report=said.append):
         await until(lambda: "the workload has ended: RuntimeError: a defect" in said, 60)
+
+
+async def test_a_start_that_is_cancelled_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of the servers may swallow the cancellation: the demo then went on, and Ctrl-C was lost."""
+    waiting = asyncio.Event()
+
+    async def swallow(_: Stage) -> None:
+        waiting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def start() -> None:
+        async with sandbox.running():
+            pytest.fail("it got ready")
+
+    trouble(monkeypatch, swallow)
+    task = asyncio.create_task(start())
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

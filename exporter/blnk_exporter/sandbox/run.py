@@ -60,6 +60,9 @@ async def running(
             await stage.workload.prepare(time.time())
             await chosen.trouble(stage)
             await _start(stack, stage, postgres.dsn(database=_DATABASE, sslmode="disable"), report)
+        if (task := asyncio.current_task()) and task.cancelling():
+            # A client that is cancelled at a bad moment may keep that to itself.
+            raise asyncio.CancelledError
         stage.sandbox.description = chosen.description
         for server in (postgres, valkey):
             stack.callback(server.resume)  # first of all, so that nothing need wait for one that is silent

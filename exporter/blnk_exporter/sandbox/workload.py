@@ -176,8 +176,11 @@ class Workload:
             _log.debug("workload: %s", error)
 
     async def _step(self, now: float) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         for part in self.parts:
             await self._survive(part, now)
+            if task.cancelling():  # which a client may have kept to itself, see _repeat
+                raise asyncio.CancelledError
 
     async def _post_some(self, now: float) -> None:
         await self.post([transfer for _ in range(_REQUESTS_PER_TICK) for transfer in self.customers.some(now)])
