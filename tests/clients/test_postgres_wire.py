@@ -155,6 +155,15 @@ async def test_a_thousand_parameters_are_malformed() -> None:
         assert isinstance(await failing(port), Malformed)
 
 
+async def test_parameters_that_were_not_sent_are_malformed() -> None:
+    """The driver's error for them has advice for programmers, which no operator can follow."""
+    async with hostile(in_session=saying(DESCRIBED)) as port, postgres_client(dsn(port)) as client:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(Malformed) as caught:
+                await client.fetch_text("SELECT $1::text", "a")
+    assert str(caught.value) == "the answer is not PostgreSQL's"
+
+
 @pytest.mark.parametrize(
     "rows",
     [row(b"a", b"b"), row(), message(b"D", b"\0\1\0\0\0\xffa"), message(b"D", b"\0\1\xff\xff\xff\xf0"), message(b"D"), row(b"\xff")],

@@ -1,6 +1,7 @@
 """One read-only connection to one PostgreSQL server."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from .turns import Turns
 
 RESPONSE_BYTES = 16_777_216
 """Default bound of the answer to one statement."""
+# asyncpg 0.32: "connection is closed", "connection was closed", "protocol is in the "failed" state", "not connected".
+_CLOSED = re.compile(r'\b(?:is|was) closed|"failed" state|not connected')
 # A statement that has outlived statement_timeout by this much hangs with its server.
 _GRACE_SECONDS = 5.0
 
@@ -246,14 +249,12 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, PLR0912, C901
             )
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
-        # The server answered before it was asked.
-        case asyncpg.InternalClientError() if "another operation" in str(error):
-            return Malformed("the answer is not PostgreSQL's")
-        case asyncpg.ProtocolError():
-            return Malformed("the answer is not PostgreSQL's")
-        # The driver's state once the server has said goodbye and before the socket is closed.
+        # The driver's state once the server has ended the session and before the socket is closed.
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError() if _CLOSED.search(str(error)):
+            return Unreachable("the connection was closed")
+        # Messages that are valid but do not fit the request; the driver's text has advice for programmers.
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
-            return Unreachable(f"{error}")
+            return Malformed("the answer is not PostgreSQL's")
         case asyncpg.PostgresError():
             return Malformed(f"{error}", answered=True)
         case UnicodeEncodeError():
