@@ -116,8 +116,10 @@ class HeartbeatSource:
 
     def owns(self, queue: str) -> bool:
         """Whether the queue is Blnk's: expected, possible, or a shard beyond those that are expected."""
+        if not self.expected or queue in self._names:
+            return True
         shard = _SHARD.fullmatch(queue)
-        return not self.expected or queue in self._names or (shard is not None and shard[1] in self._stems)
+        return shard is not None and shard[1] in self._stems
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -260,7 +262,7 @@ def in_use(source: HeartbeatSource, used: Any, servers: Sequence[asynq.Server]) 
     known = () if isinstance(used, ReadingError) or len(used) > _QUEUES_MAX else used
     registered = (asynq.text(name) for name in known if len(name) <= asynq.NAME_BYTES_MAX)
     served = (queue for server in servers for queue in server.queues)
-    others = sorted({queue for queue in (*registered, *served) if source.owns(queue)})
+    others = sorted(queue for queue in {*registered, *served}.difference(source.expected) if source.owns(queue))
     return tuple(dict.fromkeys((*source.expected, *others[:_QUEUES_MAX])))
 
 
