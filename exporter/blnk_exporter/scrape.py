@@ -303,12 +303,12 @@ class Scraper:
     ) -> Outcome:
         async def samples() -> tuple[Sample, ...]:
             iterator = iter(room.collector.samples(results))
-            made: list[Sample] = []
-            while some := tuple(islice(iterator, _SAMPLES_AT_ONCE)):
+            made = some = tuple(islice(iterator, _SAMPLES_AT_ONCE))
+            while len(some) == _SAMPLES_AT_ONCE:
+                await asyncio.sleep(0)
+                some = tuple(islice(iterator, _SAMPLES_AT_ONCE))
                 made += some
-                if len(some) == _SAMPLES_AT_ONCE:
-                    await asyncio.sleep(0)
-            return tuple(made)
+            return made
 
         found, defect = await self._attempt(room.collector, samples())
         if defect:
