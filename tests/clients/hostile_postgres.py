@@ -1,6 +1,7 @@
 """A PostgreSQL that logs everyone in and then says what a test wants, in messages made by hand."""
 
 import asyncio
+import json
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -53,16 +54,24 @@ def answer(*rows: bytes) -> bytes:
     return message(b"2") + b"".join(rows) + message(b"C", b"SELECT 1\0") + READY
 
 
-async def read_startup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext | None) -> None:
-    """Read the startup message, behind TLS where there is a context for it."""
+async def read_startup(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext | None
+) -> dict[str, str]:
+    """The settings of the startup message, which comes behind TLS where there is a context for it."""
     while True:
         size, code = struct.unpack("!ii", await reader.readexactly(8))
         if code != 80877103:
-            await reader.readexactly(size - 8)
-            return
+            words = (await reader.readexactly(size - 8)).decode().split("\0")
+            return dict(zip(words[::2], words[1::2], strict=False))
         writer.write(b"S" if tls else b"N")
         if tls:
             await writer.start_tls(tls)
+
+
+def read_back(settings: dict[str, str]) -> bytes:
+    """The answer to the client's question whether its settings are in force: they are."""
+    line = json.dumps({"pid": 0, "settings": settings | {"client_encoding": "UTF8"}}).encode() + b"\n"
+    return message(b"H", b"\0\0\1\0\0") + message(b"d", line) + message(b"c") + message(b"C", b"COPY 1\0") + READY
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
@@ -75,18 +84,28 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return kinds
 
 
+async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End the login, and read the client's settings back to it."""
+    writer.write(WELCOME)
+    await read_request(reader)
+    writer.write(read_back(writer.settings))  # type: ignore[attr-defined]
+
+
 @asynccontextmanager
 async def hostile(
     *, at_login: Talk | None = None, in_session: Talk | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
-    """The port of a server that does this once the startup message is there, or once the first statement is."""
+    """The port of a server that does this once the startup message is there, or once the first statement is.
+
+    The client's settings are read back to it before.
+    """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_startup(reader, writer, tls)
+        writer.settings = await read_startup(reader, writer, tls)  # type: ignore[attr-defined]
         if at_login:
             await at_login(reader, writer)
         else:
-            writer.write(WELCOME)
+            await welcome(reader, writer)
             await read_request(reader)
             if in_session:
                 await in_session(reader, writer)

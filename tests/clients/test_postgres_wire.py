@@ -32,6 +32,7 @@ from .hostile_postgres import (
     row,
     saying,
     server_context,
+    welcome,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -51,7 +52,7 @@ async def failing(port: int, **fields: Any) -> ReadingError:
         async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(ReadingError) as caught:
                 await client.fetch_text("SELECT 'a'")
-        assert client._connection is None or client._connection.is_closed()
+        assert client._session is None or client._session.connection.is_closed()
     return caught.value
 
 
@@ -259,7 +260,7 @@ def asking(code: int, content: bytes = b"", received: list[bytes] | None = None)
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(authentication(code, content))
         (received if received is not None else []).append(await reader.read(4_096))
-        writer.write(WELCOME)
+        await welcome(reader, writer)
         await read_request(reader)
         writer.write(DESCRIBED)
         await read_request(reader)
@@ -397,7 +398,7 @@ def scram(
         signature = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
         if final:
             writer.write(authentication(12, b"v=" + b64encode(signature)))
-        writer.write(WELCOME)
+        await welcome(reader, writer)
         await read_request(reader)
         writer.write(DESCRIBED)
         await read_request(reader)
@@ -433,7 +434,7 @@ async def test_the_driver_connects_through_our_loop(postgres: Database) -> None:
     """Fails when the driver finds another way to its transport than the loop that it is given."""
     async with postgres_client(postgres.dsn()) as client:
         await client.fetch_text("SELECT 'a'")
-        session = client._connection
+        session = client._session.connection
         assert isinstance(session, Session)
         assert session._transport.get_protocol() is session.guard
         assert session.guard.driver is session._protocol

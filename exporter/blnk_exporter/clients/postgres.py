@@ -10,8 +10,9 @@ import asyncpg
 from ..errors import Locked, Malformed, NotAsked, NotReady, ReadingError, Refused, TooDear, Unreachable
 from ..formats import placeholder
 from ..formats.dsn import PostgresDsn
-from . import tls
+from . import postgres_pooler, tls
 from .postgres_login import Session, log_in
+from .postgres_session import SafeSession, Sessions, SettingsRefused, SharedSession
 from .turns import Turns
 
 RESPONSE_BYTES = 16_777_216
@@ -44,7 +45,8 @@ class PostgresClient:
         self._dsn = dsn
         self._statement_timeout_seconds = statement_timeout_seconds
         self._response_bytes = response_bytes
-        self._connection: Session | None = None
+        self._sessions = Sessions(self._connect, statement_timeout_seconds)
+        self._session: SafeSession | None = None
         self._turns = Turns()
         self._abandoned: _Abandoned | None = None
         self._refused: tuple[float, ReadingError] | None = None
@@ -59,8 +61,8 @@ class PostgresClient:
         """The server's version as ``server_version_num`` counts it, without the minor part: 160000."""
         asked_at = asyncio.get_running_loop().time()
         async with self._turns.take(background=background):
-            connection = await self._connected(asked_at)
-            return int(connection.get_server_version().major) * 10_000
+            session = await self._connected(asked_at)
+            return int(session.connection.get_server_version().major) * 10_000
 
     async def fetch_text(self, sql: str, *arguments: str | None, background: bool = False) -> str:
         """The one text value that the statement returns.
@@ -70,8 +72,10 @@ class PostgresClient:
         asked_at = asyncio.get_running_loop().time()
         async with self._turns.take(background=background):
             await self._settle()
-            reused = self._connection is not None
+            reused = self._session is not None
             try:
+                return await self._fetch(asked_at, sql, arguments)
+            except SharedSession:
                 return await self._fetch(asked_at, sql, arguments)
             except Unreachable:
                 # A connection that lay idle while the server restarted is only seen to be dead when it is used.
@@ -103,9 +107,9 @@ class PostgresClient:
         self._abandoned = None
 
     async def _fetch(self, asked_at: float, sql: str, arguments: tuple[str | None, ...]) -> str:
-        connection = await self._connected(asked_at)
-        connection.guard.begin()
-        statement = asyncio.ensure_future(connection.fetchval(sql, *arguments))
+        session = await self._connected(asked_at)
+        session.connection.guard.begin()
+        statement = asyncio.ensure_future(session.fetchval(sql, arguments))
         # Seen by us even where nobody comes to ask any more.
         statement.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         ends_at = asyncio.get_running_loop().time() + self._statement_timeout_seconds + _GRACE_SECONDS
@@ -117,53 +121,48 @@ class PostgresClient:
             self._abandoned = _Abandoned(statement, ends_at)
             raise
         except Exception as error:  # noqa: BLE001 - the edge: whatever the driver raises ends here
-            if _is_fatal(error):
+            failure = _failure(error)
+            if _is_fatal(error) or isinstance(failure, SharedSession):
                 self._drop()
-            raise _failure(error) from None
+            if isinstance(failure, SharedSession):
+                self._sessions.lost_statement()
+            raise failure from None
         if not isinstance(value, str):
             raise Malformed("a statement returned no text", answered=True)
         return value
 
-    async def _connected(self, asked_at: float) -> Session:
+    async def _connected(self, asked_at: float) -> SafeSession:
         if self._closed:
             raise Unreachable("the connection was closed")
-        if self._connection and not self._connection.is_closed():
-            return self._connection
+        if self._session and not self._session.connection.is_closed():
+            return self._session
         if self._refused and asked_at <= self._refused[0]:
             # Collectors of one scrape share a failed login, so that a wrong password is one line in the server's log:
             # who asked before it failed would have nothing else to try. The next scrape tries anew.
             raise self._refused[1]
         try:
-            self._connection = await self._connect()
-        except ReadingError as failure:
-            self._refused = (asyncio.get_running_loop().time(), failure)
-            raise
+            self._session = await self._sessions.open()
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = _login_failure(error, self._dsn)
+            if isinstance(failure, ReadingError):
+                self._refused = (asyncio.get_running_loop().time(), failure)
+            raise failure from None
         self._refused = None
-        return self._connection
+        return self._session
 
-    async def _connect(self) -> Session:
-        milliseconds = str(int(self._statement_timeout_seconds * 1000))
+    async def _connect(self, settings: dict[str, str], prepared_max: int) -> Session:
         return await log_in(
             self._dsn,
             _login_failure,
             response_bytes=self._response_bytes,
-            server_settings={
-                "application_name": "blnk_exporter",
-                "default_transaction_read_only": "on",
-                "statement_timeout": milliseconds,
-                "lock_timeout": "200",
-                "idle_in_transaction_session_timeout": milliseconds,
-                "jit": "off",
-                # Nothing of ours is planned better for being told its argument, and to plan takes longer than to run.
-                "plan_cache_mode": "force_generic_plan",
-                "search_path": "pg_catalog",
-            },
+            server_settings=settings,
+            statement_cache_size=prepared_max,
         )
 
     def _drop(self) -> None:
-        if self._connection:
-            self._connection.terminate()
-            self._connection = None
+        if self._session:
+            self._session.connection.terminate()
+            self._session = None
 
 
 @dataclass(frozen=True)
@@ -186,11 +185,22 @@ class Background:
         return await self.client.fetch_text(sql, *arguments, background=True)
 
 
+def _told(error: BaseException) -> ReadingError | None:
+    """What the guard refused, or a pooler said for itself; the driver keeps both behind its own error."""
+    for cause in (error, error.__cause__, error.__cause__ and error.__cause__.__cause__):
+        match cause:
+            case ReadingError():
+                return cause
+            case asyncpg.PostgresError() if known := postgres_pooler.failure(cause.sqlstate, cause.args[0]):
+                return known
+    return None
+
+
 def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PLR0911, PLR0912, C901 - one line per failure
     """A failure before the first statement of ours; never in the other side's words, for it knows our password."""
     match error:
-        case _ if isinstance(error.__cause__, ReadingError):
-            return error.__cause__
+        case _ if told := _told(error):
+            return told
         case asyncpg.InvalidPasswordError():
             password = dsn.password.get_secret_value() if dsn.password else None
             hint = placeholder.question(password)
@@ -207,7 +217,9 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
         case asyncpg.CannotConnectNowError():
             return NotReady("the server is starting, stopping or recovering")
         case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
-            return Refused("a connection pooler refuses the session's safety settings; name PostgreSQL itself instead")
+            return SettingsRefused(
+                "a connection pooler refuses every setting of a session; name PostgreSQL itself instead"
+            )
         case asyncpg.InterfaceError() if "server signature" in str(error):
             return Malformed("the server does not prove that it knows the password")
         case asyncpg.InterfaceError() if "unsupported" in str(error):
@@ -235,18 +247,22 @@ def _is_fatal(error: BaseException | None) -> bool:
 def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, PLR0912, C901 - one line per failure
     """The driver's failure in our words; of what we do not know the kind alone, since its text may hold anything."""
     match error:
-        case ReadingError():
-            return error
-        case _ if isinstance(error.__cause__, ReadingError):
-            return error.__cause__
+        case _ if told := _told(error):
+            return told
+        case asyncpg.DuplicatePreparedStatementError() | asyncpg.InvalidSQLStatementNameError():
+            return SharedSession("a connection pooler gives the session to other clients")
         case asyncpg.LockNotAvailableError():
             return Locked(f"{error}")
         case asyncpg.QueryCanceledError():
             return TooDear(f"{error}")
+        case asyncpg.InsufficientPrivilegeError() if error.server_source_filename == "rls.c":
+            return Refused(f"{error.args[0]}; give the exporter's role BYPASSRLS, or it would see a part of the rows")
         case asyncpg.InsufficientPrivilegeError():
             return Refused(
                 f"{error}; run what `blnk-exporter grants postgres` prints, as after every migration of Blnk"
             )
+        case asyncpg.ConnectionDoesNotExistError() if isinstance(error.__cause__, asyncpg.PostgresError):
+            return Unreachable(f"the server ended the session: {error.__cause__.args[0]}")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | OSError():
             return tls.failure(error) or Unreachable.because(error)
         # The driver's state once the server has ended the session and before the socket is closed.
@@ -256,7 +272,7 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, PLR0912, C901
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Malformed("the answer is not PostgreSQL's")
         case asyncpg.PostgresError():
-            return Malformed(f"{error}", answered=True)
+            return Malformed(error.args[0], answered=True)
         case UnicodeEncodeError():
             return NotAsked("the login is not UTF-8 text")
         case LookupError() | TypeError() | AttributeError() | ValueError() | AssertionError() | SystemError():

@@ -22,6 +22,7 @@ from ..config.databases import NO_USER, default_user
 from ..errors import Malformed, NotAsked, NotReady, ReadingError, Refused, TimedOut, Unreachable
 from ..formats.dsn import PostgresDsn
 from . import tls
+from .postgres_session import one_line
 from .postgres_wire import Guard, LoginPolicy
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -36,6 +37,7 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
     def __init__(self, protocol: Any, transport: Any, loop: "_Dialer", *rest: Any) -> None:
         super().__init__(protocol, transport, loop.loop, *rest)
         self.guard = loop.guard
+        self.is_encrypted = transport.get_extra_info("ssl_object") is not None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ async def _suits(session: Session, target: str) -> bool:
         return True
     reported = getattr(session.get_settings(), "in_hot_standby", None)
     if reported is None:
-        reported = await session.fetchval("SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END")
+        reported = await one_line(session, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END")
     return bool((reported == "on") == (target != "primary"))
 
 

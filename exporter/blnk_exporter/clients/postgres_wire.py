@@ -19,10 +19,12 @@ LOGIN_BYTES = 131_072
 """Bound of all that a server may send during one login; an honest one sends less than 2,000 bytes."""
 
 _HEADER = struct.Struct("!BI")
-# A claimed length is compared with these before its bytes arrive. During a login as libpq; COPY is never used.
+# A claimed length is compared with these before its bytes arrive. During a login as libpq.
 _LOGIN_TYPES = {ord("R"): 2_000} | dict.fromkeys(b"KSNEZv", 30_000)
 # Only a row holds data; text of a notice or an error spans several buffers at quadratic cost in the driver.
 _SESSION_TYPES = dict.fromkeys(b"SNEATtZ123CIsn", 65_536) | {ord("D"): 1 << 32}
+# Until the first statement: the session's settings are read back by a COPY of one line.
+_CHECK_TYPES = _SESSION_TYPES | dict.fromkeys(b"Hdc", 65_536)
 # What the driver's objects take in memory beyond the bytes of a message, and of each value of a row.
 _MESSAGE_OVERHEAD, _VALUE_OVERHEAD = 100, 60
 # The driver keeps the last value of each; PostgreSQL 18 reports 17.
@@ -71,6 +73,7 @@ class Guard(asyncio.Protocol):
     def begin(self) -> None:
         """Start the budget of the next statement."""
         self._left = self._response_bytes
+        self._types = _SESSION_TYPES
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the driver begin its login."""
@@ -167,8 +170,9 @@ class Guard(asyncio.Protocol):
         elif self._login and kind == 0x5A:  # Z, ready for the first statement
             if not self._login.is_over:
                 raise Malformed(_NOT_POSTGRESQL)
-            self._login, self._types = None, _SESSION_TYPES
+            self._login = None
             self.begin()
+            self._types = _CHECK_TYPES
 
 
 class _Login:

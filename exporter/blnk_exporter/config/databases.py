@@ -22,6 +22,8 @@ Dsn = TypeVar("Dsn", PostgresDsn, RedisDsn)
 
 NO_USER = "has no user, and the user id of the exporter has no name: set postgres.user"
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
+# PgBouncer's.
+_POOLER_PORT = 6432
 _BLNKS = {"postgres.dsn": "data_source.dns", "redis.dsn": "redis.dns"}
 
 
@@ -161,6 +163,9 @@ def _explain(resolution: Resolution, source: _Source, dsn: PostgresDsn) -> None:
         elif "sslrootcert" not in dsn.tls:
             what = "encrypts, but does not verify the server: verify-full with sslrootcert does"
             resolution.note(source.place, [f"sslmode=require {what}."])
+    if _POOLER_PORT in dsn.ports:
+        what = f"Port {_POOLER_PORT} is usually a connection pooler's, which is supported: see docs/pooler.md."
+        resolution.note(source.place, [what])
     for option in _FILES:
         name = dsn.tls.get(option, "system")
         if name != "system" and not resolution.files.exists(name):

@@ -39,7 +39,8 @@ SERVER = Table(
                    current_setting('superuser_reserved_connections')::int AS reserved,
                    (SELECT sum(numbackends) FROM pg_stat_database) AS backends,
                    pg_notification_queue_usage() AS notify_usage,
-                   (SELECT ssl::int FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls
+                   CASE current_setting('blnk_exporter.session_tls', true) WHEN 'on' THEN 1 WHEN 'off' THEN 0
+                        ELSE (SELECT ssl::int FROM pg_stat_ssl WHERE pid = pg_backend_pid()) END AS tls
         """,
     },
     columns={
@@ -77,7 +78,10 @@ SERVER = Table(
             "pg_notification_queue_usage()",
         ),
         "tls": Metric(
-            "blnk_postgres_exporter_session_tls", "Whether the exporter's own session is encrypted.", _A, "pg_stat_ssl"
+            "blnk_postgres_exporter_session_tls",
+            "Whether the exporter's own session is encrypted; behind a connection pooler, up to that.",
+            _A,
+            "pg_stat_ssl",
         ),
     },
 )
