@@ -456,6 +456,19 @@ def test_instances_one_by_one() -> None:
     ]
 
 
+def test_an_instance_that_refuses_us_is_not_down() -> None:
+    """It replied; where no reply says how it is, that is unknown."""
+    servers = outcome("server", [("server_down", {"address": "a:1", "reason": "rate_limited"}, 1)])
+    store = outcome("redis", [("redis_up", {}, 1)], failures={"h:1": Refused("NOAUTH")})
+    databases = outcome("postgres", [], failures={"db:1": NotAsked("no such file")})
+    rows = instances({"server": servers, "redis": store, "postgres": databases})
+    assert [(row.kind, row.address, row.state, row.note) for row in rows] == [
+        ("API server", "a:1", "unknown", "rate limited"),
+        ("Redis", "h:1", "unknown", "NOAUTH"),
+        ("PostgreSQL", "db:1", "unknown", "no such file"),
+    ]
+
+
 def test_queues_worst_first() -> None:
     """Trouble before depth, depth before the alphabet; several troubles of one queue are all named."""
     series = [

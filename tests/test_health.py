@@ -117,6 +117,8 @@ def test_an_instance_that_is_up() -> None:
     [
         (Result(Source(), Health(status=503, elapsed_seconds=0.5, down_reason="database_ping_failed")), "database_ping_failed", "5xx"),
         (Result(Source(), failure=WrongAnswer("redirect", Reply(302, b""), "a redirect")), "redirect", "3xx"),
+        (Result(Source(), failure=WrongAnswer("rate_limited", Reply(429, b""), "slow down")), "rate_limited", "4xx"),
+        (Result(Source(), failure=WrongAnswer("http_status", Reply(403, b""), "forbidden")), "http_status", "4xx"),
         (Result(Source(), failure=Unreachable("gone")), "unreachable", None),
         (Result(Source(), failure=TimedOut("late")), "timeout", None),
         (Result(Source(), failure=Refused("certificate")), "refused", None),
@@ -127,7 +129,8 @@ def test_an_instance_that_is_up() -> None:
 def test_an_instance_that_is_not(result: Result[Health], why: str, status: str | None) -> None:
     """One reason and no more; what was not measured is not told."""
     page = told([result])
-    assert page["up"] == {("a:1",): 0}
+    # A reply that refuses us says nothing of how Blnk is.
+    assert page.get("up") == (None if why in {"rate_limited", "http_status", "refused", "error"} else {("a:1",): 0})
     assert [labels for labels, value in page["down"].items() if value] == [("a:1", why)]
     assert [labels[1] for labels, value in page.get("response_status", {}).items() if value] == (
         [status] if status else []

@@ -12,6 +12,8 @@ from .collector import Reading, Result
 from .errors import Malformed
 from .metric import Metric, Sample
 
+# Something in front of Blnk, or Blnk's own rate limit, refuses us: it says nothing of how Blnk is.
+_REFUSALS = frozenset({401, 403, 407, 429})
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # Blnk's own words for DOWN, then ours for answers that are not Blnk's, then what stands in the way of an answer.
 _BLNK_REASONS = {
@@ -70,7 +72,7 @@ class WrongAnswer(Malformed):
     """An answer over HTTP that Blnk's health check does not give; keeps what was measured of it."""
 
     def __init__(self, down_reason: str, reply: Reply, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(detail, answered=reply.status in _REFUSALS)
         self.down_reason = down_reason
         self.status = reply.status
         self.elapsed_seconds = reply.elapsed_seconds
@@ -113,7 +115,12 @@ class HealthMetrics:
 
     def __init__(self, namespace: str, what: str) -> None:
         source = "GET /health"
-        self.up = Metric(f"blnk_{namespace}_up", f"Whether the {what} answers that it is UP.", ("address",), source)
+        self.up = Metric(
+            f"blnk_{namespace}_up",
+            f"Whether the {what} answers that it is UP; absent where a reply refuses the exporter.",
+            ("address",),
+            source,
+        )
         self.down = Metric(
             f"blnk_{namespace}_down",
             f"1 for the reason why the {what} is not UP; 0 for every other reason.",
@@ -139,7 +146,8 @@ class HealthMetrics:
         for result in results:
             address, found = result.address, result.reading or result.failure
             why = getattr(found, "down_reason", None) or (result.failure.reason if result.failure else None)
-            yield from self.up(why is None, address=address)
+            refused = result.failure and result.failure.answered is not False
+            yield from self.up(None if refused else why is None, address=address)
             for reason in DOWN_REASONS:
                 yield from self.down(why == reason, address=address, reason=reason)
             if status := getattr(found, "status", None):

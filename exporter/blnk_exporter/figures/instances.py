@@ -46,16 +46,17 @@ def _of(name: str, kind: str, outcome: Outcome, seen: Seen) -> Iterator[Instance
     failures = {result.address: str(result.failure) for result in outcome.results if result.failure}
     seconds = seen.by(f"blnk_{name}_response_seconds", "address")
     ups = {labels.get("address") or outcome.results[0].address: up for labels, up in seen.of(f"blnk_{name}_up")}
-    for address in ups | _unknown(name, outcome):
+    for address in ups | _unknown(name, outcome, seen):
         reason = (seen.chosen(f"blnk_{name}_down", "reason", address=address) or "").replace("_", " ")
         state, word = _state(ups.get(address), refuses=address in failures)
         yield Instance(kind, address, state, seconds.get(address), failures.get(address, reason), word)
 
 
-def _unknown(name: str, outcome: Outcome) -> dict[str, None]:
-    """Databases that may be up or not; a worker's collector reads Redis as well, which is not a worker."""
-    failed = (result.address for result in outcome.results if result.failure)
-    return dict.fromkeys(failed) if name in {"redis", "postgres"} else {}
+def _unknown(name: str, outcome: Outcome, seen: Seen) -> dict[str, None]:
+    """Those that may be up or not; a worker's collector reads Redis as well, which is not a worker."""
+    if name not in {"redis", "postgres"}:
+        return dict.fromkeys(seen.by(f"blnk_{name}_down", "address"))
+    return dict.fromkeys(result.address for result in outcome.results if result.failure)
 
 
 def _state(up: float | None, *, refuses: bool) -> tuple[State, str]:
