@@ -115,6 +115,13 @@ def test_a_mode_that_blnks_driver_refuses_is_told(loading) -> None:
     assert "blnk.json data_source.dns: Blnk's driver knows no sslmode prefer and refuses to connect." in notes
 
 
+def test_the_port_of_a_pooler_has_a_note(loading) -> None:
+    """Supported, and worth to know of."""
+    for port, expected in ((6432, True), (5432, False)):
+        notes = loading(blnk={"data_source": {"dns": f"postgres://u@h:{port}/blnk?sslmode=disable"}}).notes
+        assert any("docs/pooler.md" in note for note in notes) == expected
+
+
 def test_a_certificate_that_is_elsewhere_is_told(loading, tmp_path) -> None:
     """Blnk's file system is not ours; the file is watched should it come."""
     loaded = loading(
