@@ -12,7 +12,7 @@ from ..formats import placeholder
 from ..formats.dsn import PostgresDsn
 from . import postgres_pooler, tls
 from .postgres_login import Session, log_in
-from .postgres_session import SafeSession, Sessions, SettingsRefused, SharedSession
+from .postgres_session import PoliciesMet, SafeSession, Sessions, SettingsRefused, SharedSession
 from .turns import Turns
 
 RESPONSE_BYTES = 16_777_216
@@ -75,7 +75,7 @@ class PostgresClient:
             reused = self._session is not None
             try:
                 return await self._fetch(asked_at, sql, arguments)
-            except SharedSession:
+            except (SharedSession, PoliciesMet):
                 return await self._fetch(asked_at, sql, arguments)
             except Unreachable:
                 # A connection that lay idle while the server restarted is only seen to be dead when it is used.
@@ -122,10 +122,12 @@ class PostgresClient:
             raise
         except Exception as error:  # noqa: BLE001 - the edge: whatever the driver raises ends here
             failure = _failure(error)
-            if _is_fatal(error) or isinstance(failure, SharedSession):
+            if _is_fatal(error) or isinstance(failure, SharedSession | PoliciesMet):
                 self._drop()
             if isinstance(failure, SharedSession):
                 self._sessions.lost_statement()
+            if isinstance(failure, PoliciesMet):
+                self._sessions.meet_policies()
             raise failure from None
         if not isinstance(value, str):
             raise Malformed("a statement returned no text", answered=True)
@@ -238,7 +240,7 @@ def _login_failure(error: Exception, dsn: PostgresDsn) -> Exception:  # noqa: PL
 
 def _is_fatal(error: BaseException | None) -> bool:
     """Whether the connection is of no more use: a statement's own failure leaves it whole."""
-    own = error is None or isinstance(error, asyncpg.PostgresError)
+    own = error is None or isinstance(error, asyncpg.PostgresError | Refused)
     return not own or isinstance(
         error, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | asyncpg.CrashShutdownError
     )
@@ -256,7 +258,7 @@ def _failure(error: BaseException) -> Exception:  # noqa: PLR0911, PLR0912, C901
         case asyncpg.QueryCanceledError():
             return TooDear(f"{error}")
         case asyncpg.InsufficientPrivilegeError() if error.server_source_filename == "rls.c":
-            return Refused(f"{error.args[0]}; give the exporter's role BYPASSRLS, or it would see a part of the rows")
+            return PoliciesMet(f"{error.args[0]}")
         case asyncpg.InsufficientPrivilegeError():
             return Refused(
                 f"{error}; run what `blnk-exporter grants postgres` prints, as after every migration of Blnk"

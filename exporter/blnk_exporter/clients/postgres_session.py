@@ -19,7 +19,7 @@ _PINNED = {
     "application_name": NAME,
     # A name that is not qualified means PostgreSQL's own object.
     "search_path": "pg_catalog",
-    # PostgreSQL refuses what a policy would filter. Otherwise rows that are hidden from us count as none.
+    # PostgreSQL refuses what a policy could filter. Otherwise rows that are hidden from us count as none.
     "row_security": "off",
     "lock_timeout": "200",
     "jit": "off",
@@ -56,6 +56,21 @@ _READ_BACK = """
 """
 
 
+# Tables that this transaction has read, by its locks, and of which policies may show us a part. The locks keep the policies
+# as they were for the statement. A policy shows all rows where its condition is true, and none restricts it.
+_HIDDEN = """
+    SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid)
+    FROM pg_class c
+    WHERE c.oid IN (SELECT relation FROM pg_locks WHERE locktype = 'relation' AND pid = pg_backend_pid()
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND c.relrowsecurity AND row_security_active(c.oid)
+      AND (SELECT bool_or(pg_get_expr(polqual, polrelid) = 'true') FILTER (WHERE polpermissive) IS NOT TRUE
+               OR bool_or(pg_get_expr(polqual, polrelid) <> 'true') FILTER (WHERE NOT polpermissive) IS TRUE
+           FROM pg_policy WHERE polrelid = c.oid AND polcmd IN ('r', '*')
+             AND EXISTS (SELECT FROM unnest(polroles) AS r(role) WHERE role = 0 OR pg_has_role(role, 'USAGE')))
+"""
+
+
 class SettingsRefused(Refused):
     """A login that was refused for the settings that it asked for, as poolers do."""
 
@@ -64,22 +79,35 @@ class SharedSession(Refused):
     """A session that turned out to be other clients' as well."""
 
 
+class PoliciesMet(Refused):
+    """A statement on a table with row-level security, in a session that PostgreSQL may not filter."""
+
+
 @dataclass(frozen=True)
 class SafeSession:
     """A login, and how a statement is run in it.
 
-    ``begin`` opens the transaction that each statement needs behind a pooler; None where the session is ours alone.
+    ``begin`` opens the transaction that each statement needs behind a pooler, or where policies are to be judged; None
+    where the session is ours alone.
     """
 
     connection: Any
     begin: str | None = None
+    judges_policies: bool = False
 
     async def fetchval(self, sql: str, arguments: tuple[str | None, ...]) -> Any:
-        """The one value of a statement; raises what the driver raises."""
+        """The one value of a statement; raises what the driver raises, and Refused for rows that policies may hide."""
         if self.begin is None:
             return await self.connection.fetchval(sql, *arguments)
         async with self.transaction():
-            return await self.connection.fetchval(sql, *arguments)
+            value = await self.connection.fetchval(sql, *arguments)
+            hidden = await self.connection.fetchval(_HIDDEN) if self.judges_policies else None
+            if hidden:
+                raise Refused(
+                    f"row-level security hides rows of {hidden}: give the exporter's role a policy FOR SELECT USING (true) "
+                    "on each of them, or BYPASSRLS"
+                )
+        return value
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -111,15 +139,16 @@ class Sessions:
         self._connect = connect
         self._pooled = False
         self._shared = False
+        self._judges_policies = False
 
     async def open(self) -> SafeSession:
         """A session of our own where there is one; otherwise one whose transactions bring their settings.
 
         Raises what ``connect`` raises, and Refused where the settings are not in force even so.
         """
-        if self._pooled:
+        if self._pooled or self._judges_policies:
             session, own = await self._open_pooled()
-            if self._shared or not own:
+            if self._shared or self._judges_policies or not own:
                 return session
             # PostgreSQL itself answers there now.
             session.connection.terminate()
@@ -133,6 +162,10 @@ class Sessions:
     def lost_statement(self) -> None:
         """Note that a prepared statement was gone, or another client's: a pooler, whatever it says at the login."""
         self._pooled = self._shared = True
+
+    def meet_policies(self) -> None:
+        """Let PostgreSQL filter from now on, and judge the policies behind each statement: they may show us all rows."""
+        self._judges_policies = True
 
     async def _open_own(self) -> SafeSession | None:
         """None where the login is not one backend's, or not as it was asked for."""
@@ -154,10 +187,9 @@ class Sessions:
         connection = await self._connect({"application_name": NAME} | _ENCODING, 0)
         async with _kept_if_whole(connection):
             brought = self._pinned | _ENCODING | _of_version(connection)
-            session = SafeSession(
-                connection,
-                f"{_BEGIN}; {_sets('SET LOCAL', brought | {_TLS: 'on' if connection.is_encrypted else 'off'})}",
-            )
+            brought["row_security"] = "on" if self._judges_policies else "off"
+            begin = f"{_BEGIN}; {_sets('SET LOCAL', brought | {_TLS: 'on' if connection.is_encrypted else 'off'})}"
+            session = SafeSession(connection, begin, self._judges_policies)
             wanted = brought | _TRANSACTION
             async with session.transaction():
                 pid, found = await _read_back(connection, [*wanted])
