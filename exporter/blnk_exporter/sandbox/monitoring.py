@@ -26,9 +26,10 @@ from .process import ServerProcess, on_free_port
 _HOST = "127.0.0.1"
 _PROMETHEUS = ("prometheus",)
 _ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
-_START_SECONDS = 30.0
+# Far beyond need: a busy machine is no reason to give up.
+_START_SECONDS = 120.0
 _PROBE_SECONDS = 0.25
-_STOP = ((signal.SIGTERM, 5.0),)
+_STOP = ((signal.SIGTERM, 20.0),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,10 @@ from .valkey import ValkeyServer
 from .workload import Workload
 
 _DATABASE = "blnk"
-_PATIENCE_SECONDS = 2.0
+# For a statement or command of the stand-ins, and for their end.
+_PATIENCE_SECONDS = 30.0
+# For the end before the connections to a silent database are cut.
+_FAREWELL_SECONDS = 2.0
 # A busy machine may take this long for one statement of the filling.
 _FILLING_SECONDS = 60.0
 
@@ -37,9 +40,15 @@ Report = Callable[[str], None]
 
 @contextlib.asynccontextmanager
 async def running(
-    scenario: str = "healthy", *, report: Report = lambda _: None, release: Release = "0.15.2"
+    scenario: str = "healthy",
+    *,
+    report: Report = lambda _: None,
+    release: Release = "0.15.2",
+    tick_seconds: float = 0.5,
 ) -> AsyncIterator[Sandbox]:
     """Run a deployment of Blnk in the state that ``scenario`` names; about two seconds until it is ready.
+
+    Two requests are posted per tick of the workload.
 
     ``report`` is told about progress, line by line. Raises ValueError for an unknown scenario, SandboxError when
     something does not start. Afterwards, and after cancellation at any point, all servers and files are gone.
@@ -57,6 +66,7 @@ async def running(
             await _create_database(postgres, release)
             report(f"Blnk's schema of release {release} is there")
             stage = await _stage(stack, directory, postgres, valkey, release, chain=chosen.chain)
+            stage.workload.tick_seconds = tick_seconds
             await stage.workload.prepare(time.time())
             await chosen.trouble(stage)
             await _start(stack, stage, postgres.dsn(database=_DATABASE, sslmode="disable"), report)
@@ -91,10 +101,12 @@ async def _start(stack: contextlib.AsyncExitStack, stage: Stage, dsn: str, repor
     pool = await asyncpg.create_pool(dsn, min_size=0, max_size=2, command_timeout=_PATIENCE_SECONDS)
     stack.callback(pool.terminate)
     stage.workload.pool = pool
-    await stage.workload.beat(time.time())
     task = asyncio.create_task(stage.workload.run())
     task.add_done_callback(partial(_ended, report))
     stack.push_async_callback(_end, task, pool, stage.pool)
+    begun = asyncio.create_task(stage.workload.begun.wait())
+    await asyncio.wait([begun, task], return_when=asyncio.FIRST_COMPLETED)
+    begun.cancel()
 
 
 def _ended(report: Report, task: "asyncio.Task[None]") -> None:
@@ -182,7 +194,7 @@ async def _stage(  # noqa: PLR0913  # what a stage is made of
 
 async def _end(task: "asyncio.Task[None]", *pools: "asyncpg.Pool[asyncpg.Record]") -> None:
     task.cancel()
-    await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+    await asyncio.wait([task], timeout=_FAREWELL_SECONDS)
     for pool in pools:
         pool.terminate()  # ends what still waits for a silent database
     await asyncio.wait([task], timeout=_PATIENCE_SECONDS)

@@ -54,9 +54,14 @@ class Consumer:
             if job := self.jobs.get(found):
                 self._taken.append(_Taken(job=job, taken_at=now))
 
+    @property
+    def working(self) -> Mapping[Task, float]:
+        """What it works on, and since when; may be read from another thread."""
+        return {taken.job.task: taken.taken_at for taken in tuple(self._taken)}
+
     async def beat(self, now: float) -> None:
         """Show that it lives, move on what has become due, keep the leases of what it works on."""
-        working: Mapping[Task, float] = {taken.job.task: taken.taken_at for taken in self._taken}
+        working = self.working
         await self.asynq.beat(self.server, working, now)
         await self.asynq.forward(list(self.server.queues), now)
         if working:

@@ -20,6 +20,7 @@ from . import books, furnish, history, rows, topology
 from .asynq import HEARTBEAT_SECONDS, Asynq
 from .books import Account
 from .customers import Customers
+from .heartbeat import beating
 from .keeper import Keeper
 from .rows import Action, Transfer
 from .schema import Release
@@ -54,6 +55,10 @@ class Workload:
         self.asynq = Asynq(redis)
         self.keeper = Keeper(pool, seals=chain and release == "0.15.2")
         self.customers = Customers(accounts=(), release=release, random=random.Random())
+        self.begun = asyncio.Event()
+        self._redis = redis
+        # Longer ticks are fewer transactions, for less CPU.
+        self.tick_seconds = _TICK_SECONDS
         self._pool = pool
         self._release: Release = release
         self._jobs: Jobs = {}
@@ -71,11 +76,6 @@ class Workload:
     @pool.setter
     def pool(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = self.keeper.pool = pool
-
-    async def beat(self, now: float) -> None:
-        """Write the worker's heartbeats now if Redis accepts them."""
-        self._beaten_at = 0.0
-        await self._survive(self._beat, now)
 
     @property
     def accounts(self) -> Sequence[Account]:
@@ -100,9 +100,13 @@ class Workload:
         await self._pool.execute("ANALYZE")
 
     async def run(self) -> None:
-        """Work until cancelled; the worker then takes its leave as one that stops in order."""
+        """Work until cancelled; the worker then takes its leave as one that stops in order.
+
+        ``begun`` is set after the first heartbeat, or the first failure to write one.
+        """
         try:
-            async with asyncio.TaskGroup() as group:
+            async with beating(self._redis, lambda: self._consumers), asyncio.TaskGroup() as group:
+                self.begun.set()
                 for part in self.parts:
                     group.create_task(self._repeat(part))
         finally:
@@ -167,7 +171,7 @@ class Workload:
             await self._survive(part, time.time())
             if task.cancelling():  # a client that is cancelled at a bad moment may keep that to itself
                 return
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(self.tick_seconds)
 
     async def _survive(self, part: Part, now: float) -> None:
         try:
