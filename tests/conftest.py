@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
 from .programs import debian_postgres, program, put_on_path, require
+from .waiting import speech, until
 
 # A password that holds every character which a URL or a configuration file gives a meaning to.
 PASSWORD = "p@ss:/ #%=w'o\"r\\d"
@@ -96,19 +97,6 @@ class Wire:
     sent: bytes = b""
 
 
-async def _speech(reader: asyncio.StreamReader) -> bytes:
-    """All that one side says until it falls silent; the other side cannot interrupt, for it has not heard it yet."""
-    said = await reader.read(65536)
-    with suppress(TimeoutError):
-        while said:
-            async with asyncio.timeout(0.01):
-                more = await reader.read(65536)
-            if not more:
-                break
-            said += more
-    return said
-
-
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(65536):
@@ -126,7 +114,7 @@ async def wire_to(port: int, host: str = "127.0.0.1") -> AsyncIterator[Wire]:
         wire.connections += 1
         replies = asyncio.create_task(_pump(there, writer))
         try:
-            while data := await _speech(reader):
+            while data := await speech(reader):
                 wire.round_trips += 1
                 wire.sent += data
                 back.write(data)
@@ -174,14 +162,6 @@ def frozen(server: PostgresServer | ValkeyServer) -> Iterator[None]:
         server.resume()
 
 
-async def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Let the loop turn until something holds; fails when it does not come to hold."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline, "waited in vain"
-        await asyncio.sleep(0.001)
-
-
 def _sockets() -> int:
     links = Path("/proc/self/fd").iterdir()
     found = 0
@@ -197,7 +177,7 @@ async def nothing_left() -> AsyncIterator[None]:
     sockets, tasks = _sockets(), len(asyncio.all_tasks())
     yield
     with suppress(AssertionError):
-        await until(lambda: _sockets() <= sockets and len(asyncio.all_tasks()) <= tasks, 2.0)
+        await until(lambda: _sockets() <= sockets and len(asyncio.all_tasks()) <= tasks)
     assert _sockets() <= sockets, "sockets left"
     assert len(asyncio.all_tasks()) <= tasks, "tasks left"
 
@@ -358,11 +338,3 @@ async def postgres_client(dsn: PostgresDsn, *, statement_timeout_seconds: float 
         yield client
     finally:
         await client.close()
-
-
-async def until_true(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Ask another process until something holds there; fails when it does not come to hold."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await holds():
-        assert asyncio.get_running_loop().time() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)

@@ -17,6 +17,8 @@ from click.testing import CliRunner, Result
 
 from blnk_exporter import __version__, cli, collectors
 
+from .waiting import PATIENCE_SECONDS
+
 COMMANDS = (*cli.COMMANDS,)
 CONFIGURED = ("serve", "check-config", "scrape")
 
@@ -41,7 +43,9 @@ def invoke(*arguments: str, **variables: str) -> Result:
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a process, for those that set up the log."""
     command = [sys.executable, "-m", "blnk_exporter", *arguments]
-    ended = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert "Traceback" not in ended.stdout + ended.stderr
     return ended
 

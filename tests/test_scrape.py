@@ -23,6 +23,8 @@ from blnk_exporter.errors import (
 from blnk_exporter.metric import Metric, Sample
 from blnk_exporter.scrape import Scraper, Snapshot
 
+from .waiting import PATIENCE_SECONDS
+
 UP = Metric("blnk_test_up", "Whether it answered.", ("address",))
 
 
@@ -116,7 +118,7 @@ async def test_a_slow_dead_or_buggy_room_costs_the_others_nothing() -> None:
         ]
     )
     with capture_logs() as logs:
-        snapshot = await scraper.scrape(budget_seconds=0.05)
+        snapshot = await scraper.scrape(budget_seconds=0.5)
     names = [outcome.collector.name for outcome in snapshot.outcomes]
     assert names == ["well", "hanging", "dead", "buggy"]
     assert [reason(snapshot, name) for name in names] == [None, "timeout", "unreachable", "error"]
@@ -135,7 +137,7 @@ async def test_a_defect_in_samples_is_one_rooms_failure() -> None:
 
     scraper = Scraper([room("broken", Target(well), samples=broken), room("well", Target(well))])
     with capture_logs():
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert reason(snapshot, "broken") == "error"
     assert reason(snapshot, "well") is None
     assert value(snapshot, UP, "half") is None
@@ -146,7 +148,7 @@ async def test_a_defects_text_is_not_shown() -> None:
     """A KeyError may hold anything, a secret too; its kind is enough for the page."""
     scraper = Scraper([room("buggy", Target(failing(KeyError("s3cret"))))])
     with capture_logs():
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert "s3cret" not in str(snapshot.as_dict())
     assert "KeyError" in str(snapshot.as_dict())
 
@@ -155,7 +157,7 @@ async def test_one_dead_source_of_two_is_told_apart() -> None:
     """Two servers: the living one's samples stay, the collector as a whole did not succeed."""
     scraper = Scraper([room("pair", Target(well, "a:1"), Target(failing(Refused("no")), "b:2"))])
     with capture_logs():
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert (value(snapshot, UP, "a:1"), value(snapshot, UP, "b:2")) == (1, 0)
     assert reason(snapshot, "pair") == "refused"
     words = snapshot.as_dict()["collectors"]["pair"]
@@ -166,7 +168,7 @@ async def test_one_hanging_source_of_two_keeps_the_others_reading() -> None:
     """A replica that hangs must not cost the primary's figures."""
     scraper = Scraper([room("pair", Target(well, "a:1"), Target(never, "b:2"))])
     with capture_logs():
-        snapshot = await scraper.scrape(budget_seconds=0.05)
+        snapshot = await scraper.scrape(budget_seconds=0.5)
     assert (value(snapshot, UP, "a:1"), value(snapshot, UP, "b:2")) == (1, 0)
     assert reason(snapshot, "pair") == "timeout"
 
@@ -176,7 +178,7 @@ async def test_twenty_callers_are_one_flight() -> None:
     gate = Gate()
     target = Target(gate)
     scraper = Scraper([room("one", target)])
-    callers = [asyncio.create_task(scraper.scrape(budget_seconds=5)) for _ in range(20)]
+    callers = [asyncio.create_task(scraper.scrape(budget_seconds=PATIENCE_SECONDS)) for _ in range(20)]
     await gate.reached.wait()
     gate.opened.set()
     snapshots = await asyncio.gather(*callers)
@@ -189,7 +191,7 @@ async def test_a_caller_that_leaves_does_not_end_the_flight() -> None:
     gate = Gate()
     target = Target(gate)
     scraper = Scraper([room("one", target)])
-    leaver, stayer = (asyncio.create_task(scraper.scrape(budget_seconds=5)) for _ in range(2))
+    leaver, stayer = (asyncio.create_task(scraper.scrape(budget_seconds=PATIENCE_SECONDS)) for _ in range(2))
     await gate.reached.wait()
     leaver.cancel()
     await asyncio.wait([leaver])
@@ -203,7 +205,7 @@ async def test_a_follower_with_less_patience_gets_its_own_verdict() -> None:
     gate = Gate()
     target = Target(gate)
     scraper = Scraper([room("one", target)])
-    patient = asyncio.create_task(scraper.scrape(budget_seconds=5))
+    patient = asyncio.create_task(scraper.scrape(budget_seconds=PATIENCE_SECONDS))
     await gate.reached.wait()
     hasty = await scraper.scrape(budget_seconds=0.01)
     assert reason(hasty, "one") == "timeout"
@@ -217,7 +219,7 @@ async def test_a_late_verdict_is_not_remembered() -> None:
     """One impatient caller is no change of state."""
     gate = Gate()
     scraper = Scraper([room("one", Target(gate))])
-    patient = asyncio.create_task(scraper.scrape(budget_seconds=5))
+    patient = asyncio.create_task(scraper.scrape(budget_seconds=PATIENCE_SECONDS))
     await gate.reached.wait()
     with capture_logs() as logs:
         await scraper.scrape(budget_seconds=0.01)
@@ -245,7 +247,7 @@ async def test_a_flight_that_ignores_cancellation_is_given_up(monkeypatch: pytes
     with capture_logs() as logs:
         first = await scraper.scrape(budget_seconds=0.01)
         zombie = scraper._flights["one"].task
-        second = await scraper.scrape(budget_seconds=1)
+        second = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         assert (reason(first, "one"), reason(second, "one")) == ("timeout", None)
         assert target.asked == 2
         release.set()
@@ -283,7 +285,7 @@ async def test_a_slow_room_is_served_again_until_its_interval_is_over() -> None:
     with capture_logs():
         for now in (1000, 1059.5, 1060, 1061):
             clock.now = now
-            ages.append(value(await scraper.scrape(budget_seconds=1), module.AGE, "dear"))
+            ages.append(value(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), module.AGE, "dear"))
     assert ages == [0, 59.5, 0, 1]
     assert target.asked == 2
 
@@ -298,7 +300,7 @@ async def test_of_slow_rooms_the_longest_overdue_comes_first() -> None:
     with capture_logs():
         for now in (1000, 1100, 1101, 1102, 1103):
             clock.now = now
-            await scraper.scrape(budget_seconds=1)
+            await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
             asked.append([target.asked for target in targets])
     assert asked == [[1, 1, 1], [1, 1, 2], [2, 1, 2], [2, 2, 2], [2, 2, 2]]
 
@@ -311,7 +313,7 @@ async def test_a_slow_room_is_put_off_no_longer_than_five_minutes() -> None:
     with capture_logs():
         for now in (1000, 1000 + 60 + 299, 2000):
             clock.now = now
-            await scraper.scrape(budget_seconds=1)
+            await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
             asked.append(sum(target.asked for target in targets))
     assert asked == [3, 4, 7]
 
@@ -321,9 +323,9 @@ async def test_a_slow_rooms_failure_is_not_served_again() -> None:
     target = Target(failing(Unreachable("gone")))
     scraper = Scraper([room("dear", target, interval=60)], clock=Clock())
     with capture_logs():
-        assert reason(await scraper.scrape(budget_seconds=1), "dear") == "unreachable"
+        assert reason(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), "dear") == "unreachable"
         target.answer = well
-        assert reason(await scraper.scrape(budget_seconds=1), "dear") is None
+        assert reason(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), "dear") is None
     assert target.asked == 2
 
 
@@ -332,9 +334,9 @@ async def test_a_slow_room_survives_a_clock_that_is_set_back() -> None:
     clock, target = Clock(5000.0), Target(well)
     scraper = Scraper([room("dear", target, interval=60)], clock=clock)
     with capture_logs():
-        await scraper.scrape(budget_seconds=1)
+        await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         clock.now = 1000.0
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert target.asked == 2
     assert value(snapshot, module.AGE, "dear") == 0
 
@@ -349,7 +351,7 @@ async def test_a_change_of_state_is_logged_once() -> None:
             *(well, well, failing(TimedOut("late"))),
         ):
             target.answer = answer
-            await scraper.scrape(budget_seconds=1)
+            await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     seen = [(log["log_level"], log["event"], log.get("reason")) for log in logs]
     assert seen == [
         ("warning", "collector failed", "unreachable"),
@@ -366,11 +368,11 @@ async def test_the_last_success_outlives_failures() -> None:
     clock, target = Clock(), Target(failing(Malformed("nonsense")))
     scraper = Scraper([room("one", target)], clock=clock)
     with capture_logs():
-        assert value(await scraper.scrape(budget_seconds=1), module.LAST_SUCCESS, "one") is None
+        assert value(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), module.LAST_SUCCESS, "one") is None
         target.answer, clock.now = well, 2000.0
-        await scraper.scrape(budget_seconds=1)
+        await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         target.answer, clock.now = failing(Malformed("nonsense")), 3000.0
-        assert value(await scraper.scrape(budget_seconds=1), module.LAST_SUCCESS, "one") == 2000.0
+        assert value(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), module.LAST_SUCCESS, "one") == 2000.0
 
 
 async def test_gaps_are_on_the_page_once_each() -> None:
@@ -381,7 +383,7 @@ async def test_gaps_are_on_the_page_once_each() -> None:
 
     scraper = Scraper([room("gappy", Target(gappy, "a:1"), Target(gappy, "b:2"))])
     with capture_logs() as logs:
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     found = [sample.labels for sample in snapshot.samples() if sample.metric is module.GAP]
     assert found == [("gappy", "a", "malformed"), ("gappy", "b", "refused"), ("gappy", "b", "timeout")]
     assert reason(snapshot, "gappy") is None
@@ -408,7 +410,7 @@ async def test_each_source_has_its_own_lines() -> None:
     for state in ((True, True), (False, True), (False, False), (False, True), (True, True), (True, True)):
         up["a:1"], up["b:2"] = state
         with capture_logs() as logs:
-            await scraper.scrape(budget_seconds=1)
+            await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         told.append([(log["event"], log.get("source")) for log in logs])
     assert told == [
         [("collector works", None)],
@@ -427,7 +429,7 @@ async def test_the_text_of_a_defect_is_not_logged() -> None:
         raise ValueError("CANARY")
 
     with capture_logs() as logs:
-        snapshot = await Scraper([room("broken", Target(broken))]).scrape(budget_seconds=1)
+        snapshot = await Scraper([room("broken", Target(broken))]).scrape(budget_seconds=PATIENCE_SECONDS)
     assert "CANARY" not in str(logs) + str(snapshot.as_dict())
     assert (logs[0]["error"], "broken:" in logs[0]["where"]) == ("ValueError", True)
 
@@ -443,7 +445,7 @@ async def test_what_the_server_found_too_dear_is_not_asked_at_every_scrape() -> 
     scraper = Scraper([Room(room("dear", Target(dear)).collector, (Target(dear),), min_interval_seconds=60)])
     with capture_logs():
         for _ in range(3):
-            snapshot = await scraper.scrape(budget_seconds=1)
+            snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert (len(asked), reason(snapshot, "dear")) == (1, "timeout")
 
 
@@ -451,7 +453,7 @@ async def test_what_is_not_configured_is_not_down() -> None:
     """Switched off and broken are two things: no success, no failure, only enabled 0."""
     scraper = Scraper([room("here", Target(well))], known=("here", "absent"))
     with capture_logs():
-        snapshot = await scraper.scrape(budget_seconds=1)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
     assert (value(snapshot, module.ENABLED, "here"), value(snapshot, module.ENABLED, "absent")) == (1, 0)
     assert value(snapshot, module.SUCCESS, "absent") is None
     assert value(snapshot, module.FAILURE, "absent", "error") is None
@@ -497,10 +499,10 @@ async def test_closing_ends_what_is_under_way() -> None:
     """A stop or reload must not wait for a target that hangs."""
     gate = Gate()
     scraper = Scraper([room("one", Target(gate)), room("two", Target(never))])
-    caller = asyncio.create_task(scraper.scrape(budget_seconds=60))
+    caller = asyncio.create_task(scraper.scrape(budget_seconds=10 * PATIENCE_SECONDS))
     await gate.reached.wait()
     await scraper.close()
-    snapshot = await asyncio.wait_for(caller, 1)
+    snapshot = await asyncio.wait_for(caller, PATIENCE_SECONDS)
     assert [reason(snapshot, name) for name in ("one", "two")] == ["timeout", "timeout"]
 
 
@@ -521,7 +523,7 @@ async def test_a_timeout_of_the_sources_own_is_a_timeout() -> None:
     """The system's TimeoutError means the same as ours."""
     scraper = Scraper([room("one", Target(failing(TimeoutError())))])
     with capture_logs():
-        assert reason(await scraper.scrape(budget_seconds=1), "one") == "timeout"
+        assert reason(await scraper.scrape(budget_seconds=PATIENCE_SECONDS), "one") == "timeout"
 
 
 async def test_every_reason_is_one_of_the_closed_set() -> None:

@@ -21,6 +21,8 @@ from blnk_exporter.errors import ConfigError, Fault, UnknownCollector
 from blnk_exporter.metric import Sample
 from blnk_exporter.service import RELOADED, RELOADED_AT, Service
 
+from .waiting import PATIENCE_SECONDS
+
 
 class Names(list[str]):
     """Settings: the names of the collectors."""
@@ -139,7 +141,7 @@ async def test_nothing_is_asked_of_a_service_that_was_not_started(world: World) 
     """A slip in the wiring is an error at once, not an empty page; and closing is always allowed."""
     made = Service(world.load)
     with pytest.raises(RuntimeError, match="not been started"):
-        await made.scrape(budget_seconds=1)
+        await made.scrape(budget_seconds=PATIENCE_SECONDS)
     await made.close()
 
 
@@ -147,7 +149,7 @@ async def test_unchanged_file_is_not_read_again(world: World) -> None:
     """A scrape costs one look at each file, not a reading of them all."""
     async with running(world) as made:
         for _ in range(5):
-            await made.scrape(budget_seconds=1)
+            await made.scrape(budget_seconds=PATIENCE_SECONDS)
         assert world.loads == 2
         assert world.clients_made == 1
 
@@ -155,15 +157,15 @@ async def test_unchanged_file_is_not_read_again(world: World) -> None:
 async def test_changed_file_counts_for_the_scrape_that_sees_it(world: World, lines: list[Any]) -> None:
     """The page that says "reloaded" must be of the new configuration, its new collectors included."""
     async with running(world) as made:
-        await made.scrape(budget_seconds=1)
+        await made.scrape(budget_seconds=PATIENCE_SECONDS)
         world.write("redis postgres")
-        snapshot = await made.scrape(budget_seconds=1)
+        snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
         assert [outcome.collector.name for outcome in snapshot.outcomes] == ["redis", "postgres"]
         assert value(made, RELOADED, snapshot) == 1
-        snapshot = await made.scrape(budget_seconds=1, collect=["postgres"])
+        snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS, collect=["postgres"])
         assert [outcome.collector.name for outcome in snapshot.outcomes] == ["postgres"]
         with pytest.raises(UnknownCollector):
-            await made.scrape(budget_seconds=1, exclude=["typo"])
+            await made.scrape(budget_seconds=PATIENCE_SECONDS, exclude=["typo"])
     assert [line["event"] for line in lines].count("configuration reloaded") == 1
 
 
@@ -171,7 +173,7 @@ async def test_one_change_is_one_reload(world: World, lines: list[Any]) -> None:
     """Twenty scrapes that see the same change must not open twenty sets of connections."""
     async with running(world) as made:
         world.write("redis postgres")
-        await asyncio.gather(*(made.scrape(budget_seconds=1) for _ in range(20)))
+        await asyncio.gather(*(made.scrape(budget_seconds=PATIENCE_SECONDS) for _ in range(20)))
         assert world.loads == 3
         assert world.clients_made == 2
     assert [line["event"] for line in lines].count("configuration reloaded") == 1
@@ -183,12 +185,12 @@ async def test_removed_file_is_a_fault(world: World, lines: list[Any]) -> None:
         text = world.file.read_text()
         world.file.unlink()
         for _ in range(2):
-            snapshot = await made.scrape(budget_seconds=1)
+            snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
             assert [outcome.collector.name for outcome in snapshot.outcomes] == ["redis"]
             assert value(made, RELOADED, snapshot) == 0
         assert not await made.reload()
         world.write(text)
-        assert value(made, RELOADED, await made.scrape(budget_seconds=1)) == 1
+        assert value(made, RELOADED, await made.scrape(budget_seconds=PATIENCE_SECONDS)) == 1
     faults = [line["faults"] for line in lines if line["event"] == "configuration not reloaded"]
     assert faults == [f"{world.file}: was read and is gone; to go on without it, restart"] * 2
 
@@ -198,26 +200,26 @@ async def test_file_written_while_it_is_read(world: World) -> None:
     async with running(world) as made:
         world.write("redis postgres")
         world.while_loading = lambda: world.file.write_text("redis tables")
-        await made.scrape(budget_seconds=1)
+        await made.scrape(budget_seconds=PATIENCE_SECONDS)
         world.while_loading = lambda: None
-        snapshot = await made.scrape(budget_seconds=1)
+        snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
         assert [outcome.collector.name for outcome in snapshot.outcomes] == ["redis", "tables"]
 
 
 async def test_faulty_change_is_told_once_and_costs_nothing(world: World, lines: list[Any]) -> None:
     """The old configuration works on; one line and one series say that it is the old one."""
     async with running(world) as made:
-        first = await made.scrape(budget_seconds=1)
+        first = await made.scrape(budget_seconds=PATIENCE_SECONDS)
         world.write("bad")
         for _ in range(3):
-            snapshot = await made.scrape(budget_seconds=1)
+            snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
             assert [outcome.collector.name for outcome in snapshot.outcomes] == ["redis"]
             assert value(made, RELOADED, snapshot) == 0
             assert value(made, RELOADED_AT, snapshot) == value(made, RELOADED_AT, first)
         assert world.loads == 4
         assert world.clients_made == 1
         world.write("tables")
-        snapshot = await made.scrape(budget_seconds=1)
+        snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
         assert value(made, RELOADED, snapshot) == 1
         assert [outcome.collector.name for outcome in snapshot.outcomes] == ["tables"]
     (line,) = [line for line in lines if line["event"] == "configuration not reloaded"]
@@ -228,9 +230,9 @@ async def test_missing_file_is_watched_for(world: World) -> None:
     """A secret that is mounted after the configuration that names it mends the fault by itself."""
     async with running(world) as made:
         world.write("redis later")
-        assert value(made, RELOADED, await made.scrape(budget_seconds=1)) == 0
+        assert value(made, RELOADED, await made.scrape(budget_seconds=PATIENCE_SECONDS)) == 0
         world.file.with_name("later").write_text("there")
-        assert value(made, RELOADED, await made.scrape(budget_seconds=1)) == 1
+        assert value(made, RELOADED, await made.scrape(budget_seconds=PATIENCE_SECONDS)) == 1
 
 
 async def test_reload_on_request_without_a_change(world: World) -> None:
@@ -246,7 +248,7 @@ async def test_scrape_under_way_keeps_its_connections(world: World) -> None:
     """A reload must not cut a scrape; the old connections are closed when it has ended, and not before."""
     async with running(world) as made:
         world.opened.clear()
-        scrape = asyncio.create_task(made.scrape(budget_seconds=5))
+        scrape = asyncio.create_task(made.scrape(budget_seconds=PATIENCE_SECONDS))
         await world.reading.wait()
         await made.reload()
         for _ in range(10):
@@ -254,7 +256,7 @@ async def test_scrape_under_way_keeps_its_connections(world: World) -> None:
         assert world.open_clients == 2
         world.opened.set()
         assert not (await scrape).outcomes[0].failure
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await world.closed.wait()
         assert world.open_clients == 1
 
@@ -267,7 +269,7 @@ async def test_close_in_the_middle_of_everything(world: World) -> None:
         await world.reading.wait()
         await made.reload()
         await made.close()
-        await asyncio.wait([scrape], timeout=1)
+        await asyncio.wait([scrape], timeout=PATIENCE_SECONDS)
         assert scrape.done()
         made._now = None
 
@@ -275,12 +277,12 @@ async def test_close_in_the_middle_of_everything(world: World) -> None:
 async def test_reload_is_no_change_of_state(world: World, lines: list[Any]) -> None:
     """What worked before and works after is not logged again, nor is it forgotten when it last worked."""
     async with running(world) as made:
-        await made.scrape(budget_seconds=1)
+        await made.scrape(budget_seconds=2)
         for _ in range(3):
             await made.reload()
-            await made.scrape(budget_seconds=1)
+            await made.scrape(budget_seconds=2)
         world.opened.clear()
-        snapshot = await made.scrape(budget_seconds=1)
+        snapshot = await made.scrape(budget_seconds=2)
         assert snapshot.last_success.keys() == {"redis"}
     events = [line["event"] for line in lines if "collector" in line]
     assert events == ["collector works", "collector failed"]
@@ -291,7 +293,7 @@ async def test_ready_after_the_first_scrape(world: World) -> None:
     async with running(world) as made:
         assert not made.scraped.is_set()
         with pytest.raises(UnknownCollector):
-            await made.scrape(budget_seconds=1, collect=["typo"])
+            await made.scrape(budget_seconds=PATIENCE_SECONDS, collect=["typo"])
         assert not made.scraped.is_set()
         world.opened.clear()
         await made.scrape(budget_seconds=0.01)
@@ -302,12 +304,12 @@ async def test_when_it_was_last_scraped(world: World) -> None:
     """The page calls itself old by this: it is the last scrape's own time, and a scrape of nothing is none."""
     async with running(world) as made:
         assert made.memory.scraped_at is None
-        await made.scrape(budget_seconds=1, exclude=["redis"])
+        await made.scrape(budget_seconds=PATIENCE_SECONDS, exclude=["redis"])
         assert made.memory.scraped_at is None
         for _ in range(2):
-            snapshot = await made.scrape(budget_seconds=1)
+            snapshot = await made.scrape(budget_seconds=PATIENCE_SECONDS)
             assert made.memory.scraped_at == snapshot.at
-        await made.scrape(budget_seconds=1, exclude=["redis"])
+        await made.scrape(budget_seconds=PATIENCE_SECONDS, exclude=["redis"])
         assert made.memory.scraped_at == snapshot.at
 
 

@@ -11,6 +11,7 @@ from blnk_exporter.render import quick
 from blnk_exporter.render.quick import Pace
 from blnk_exporter.sandbox import alerted
 
+from ..waiting import PATIENCE_SECONDS
 from .alertmanager import CONFIG, Labels, alert, needs_alertmanager, post
 
 
@@ -118,7 +119,7 @@ async def test_what_follows_is_not_told(inhibiting: str, what: str) -> None:
             alerts = await reply.json()
         return {frozenset(one["labels"].items()): bool(one["status"]["inhibitedBy"]) for one in alerts}
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not any((await found(last["cluster"])).values()):  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.02)
     expected = {frozenset({**labels, **here}.items()): labels in muted for labels in fires}

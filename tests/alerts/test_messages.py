@@ -15,6 +15,7 @@ from aiohttp import web
 
 from blnk_exporter.sandbox import alerted
 
+from ..waiting import until
 from .alertmanager import CONFIG, SHIPPED, alert, needs_alertmanager, post
 
 WAITING = alert("BlnkQueuesWaiting", queue="q1")
@@ -29,15 +30,6 @@ class Inbox:
     pagerduty: list[dict[str, Any]] = field(default_factory=list)
     switch: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     mail: list[EmailMessage] = field(default_factory=list)
-
-
-async def until(true: Any, seconds: float = 20.0) -> Any:
-    """Poll until it holds and give what it gave."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not (found := true()):
-        assert asyncio.get_running_loop().time() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
-    return found
 
 
 async def _smtp(inbox: Inbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@ from blnk_exporter.clients.http import HttpTarget, open_session
 from blnk_exporter.errors import Malformed, Refused, TimedOut, Unreachable
 
 from ..conftest import Pki, answering
+from ..waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -21,7 +22,7 @@ LIMIT = 1000
 
 
 @asynccontextmanager
-async def target(url: str, *, timeout_seconds: float = 5.0) -> AsyncIterator[HttpTarget]:
+async def target(url: str, *, timeout_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[HttpTarget]:
     """Our client for one URL."""
     async with open_session() as session:
         yield HttpTarget(session, url, timeout_seconds=timeout_seconds, response_bytes=LIMIT)
@@ -63,7 +64,7 @@ async def test_an_answer_is_told_as_it_was() -> None:
     async with blnk(up) as url, target(f"{url}/") as client:
         reply = await client.get("/health")
     assert (reply.status, reply.body) == (200, b'{"status": "UP"}')
-    assert 0 < reply.elapsed_seconds < 5
+    assert 0 < reply.elapsed_seconds < PATIENCE_SECONDS
     assert client.address == url.removeprefix("http://")
     (request,) = seen
     assert (request.method, request.path) == ("GET", "/health")
@@ -133,7 +134,7 @@ async def test_an_endless_body_is_cut_short() -> None:
     async with blnk(endless) as url, target(url) as client:
         reply = await client.get("/health")
         assert (reply.status, reply.body) == (200, None)
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), PATIENCE_SECONDS)
 
 
 async def test_a_server_that_hangs_costs_its_timeout() -> None:

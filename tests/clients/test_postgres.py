@@ -21,6 +21,7 @@ from blnk_exporter.errors import Locked, Malformed, NotAsked, ReadingError, Refu
 from blnk_exporter.formats.dsn import PostgresDsn
 
 from ..conftest import Database, Pki, answering, frozen, postgres_client, wire_to
+from ..waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 
@@ -68,7 +69,7 @@ async def test_a_write_is_refused(postgres: Database) -> None:
 
 async def test_a_long_statement_ends_itself(postgres: Database) -> None:
     """The server must not go on with what nobody waits for any more."""
-    async with postgres_client(postgres.dsn(), statement_timeout_seconds=0.05) as client:
+    async with postgres_client(postgres.dsn(), statement_timeout_seconds=1) as client:
         with pytest.raises(TimedOut, match="statement timeout") as caught:
             await client.fetch_text("SELECT pg_sleep(30)::text")
         assert not isinstance(caught.value, Locked)
@@ -189,7 +190,7 @@ async def test_a_frozen_server_is_left_and_found_again(postgres: Database, clien
 
 
 async def _until_sessions(admin: asyncpg.Connection, wanted: int) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await admin.fetchval(SESSIONS) != wanted:  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.02)
 
@@ -233,7 +234,7 @@ async def test_closing_ends_a_statement_that_was_left_alone(postgres: Database, 
     """A reload after a scrape that gave up leaves neither a task nor a connection."""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(30)::text"), 0.2)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await client.close()
 
 
@@ -484,7 +485,7 @@ async def test_what_is_not_postgresql_is_a_failure_in_words(sslmode: str, words:
 
     async with answering(answer) as port, postgres_client(postgres.dsn(ports=(port,), sslmode=sslmode)) as client:
         with pytest.raises(ReadingError):
-            await asyncio.wait_for(client.version(), 5)
+            await asyncio.wait_for(client.version(), PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +504,7 @@ async def test_garbage_after_the_refusal_of_tls_is_malformed(words: bytes, postg
 
     async with answering(answer) as port, postgres_client(postgres.dsn(ports=(port,), sslmode="prefer")) as client:
         with pytest.raises((Malformed, Unreachable, Refused)):
-            await asyncio.wait_for(client.version(), 5)
+            await asyncio.wait_for(client.version(), PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -575,7 +576,7 @@ async def test_closing_under_a_caller_ends_its_wait(postgres: Database, client: 
         waiting = asyncio.create_task(client.fetch_text("SELECT 'a'"))
         await asyncio.sleep(0.01)
         await client.close()
-        done, _ = await asyncio.wait([waiting], timeout=0.5)
+        done, _ = await asyncio.wait([waiting], timeout=PATIENCE_SECONDS)
         waiting.cancel()
         await asyncio.wait([waiting])
     assert done

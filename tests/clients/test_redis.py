@@ -22,8 +22,9 @@ from blnk_exporter.errors import Malformed, NotReady, ReadingError, Refused, Tim
 from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-from ..conftest import PASSWORD, Pki, answering, frozen, redis_client, until, wire_to
+from ..conftest import PASSWORD, Pki, answering, frozen, redis_client, wire_to
 from ..programs import program
+from ..waiting import PATIENCE_SECONDS, until
 
 CANARY = "hunter2secret"
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
@@ -138,7 +139,7 @@ async def test_a_frozen_server_is_left_and_found_again(store: ValkeyServer) -> N
 
 async def _until_alone(admin: Redis) -> None:
     """Until the server has seen that the abandoned connections are closed."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while sum(one["name"] == "blnk_exporter" for one in await admin.client_list()) != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -17,8 +17,9 @@ from blnk_exporter.collector import Result
 from blnk_exporter.collectors import queues, redis, workers
 from blnk_exporter.errors import Malformed, ReadingError
 
-from ..conftest import answering, until_true
+from ..conftest import answering
 from ..e2e.exporter import serve
+from ..waiting import eventually
 from .test_redis import redis_client_to
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -160,7 +161,7 @@ async def test_what_comes_between_two_round_trips_is_not_the_next_reply() -> Non
 
     async with answering(late) as port, redis_client_to(port) as client:
         assert await client.execute(("ECHO", "a")) == [1]
-        await until_true(client._connection.can_read, PATIENCE_SECONDS)
+        await eventually(client._connection.can_read, PATIENCE_SECONDS)
         assert await client.execute(("ECHO", "a")) == [1]
         assert client.connections == 2
 

@@ -6,6 +6,8 @@ import pytest
 
 from blnk_exporter.clients.turns import Turns
 
+from ..waiting import PATIENCE_SECONDS
+
 
 async def test_the_front_goes_before_the_back_in_the_order_of_coming() -> None:
     """A dear statement of a slow room must not stand before one that tells whether the database is up."""
@@ -62,7 +64,7 @@ async def test_who_leaves_while_waiting_takes_nothing_along(*, background: bool)
             if step == leave_at:
                 leaver.cancel()
         await asyncio.wait([holder, leaver])
-        async with asyncio.timeout(1), turns.take(background=background):
+        async with asyncio.timeout(PATIENCE_SECONDS), turns.take(background=background):
             pass
 
 
@@ -82,6 +84,6 @@ async def test_who_is_called_while_leaving_passes_the_turn_on() -> None:
     holder.add_done_callback(lambda _: leaver.cancel())
     await asyncio.sleep(0)
     leaver.cancel()
-    await asyncio.wait([holder, leaver, heir], timeout=1)
+    await asyncio.wait([holder, leaver, heir], timeout=PATIENCE_SECONDS)
     assert heir.done()
     assert not heir.cancelled()

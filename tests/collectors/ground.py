@@ -26,6 +26,7 @@ from blnk_exporter.sandbox.valkey import ValkeyServer
 from blnk_exporter.scrape import Scraper
 
 from ..conftest import PASSWORD, Database
+from ..waiting import PATIENCE_SECONDS
 
 ROLE = "rights_of_one"
 QUEUE = "new:transaction"
@@ -197,7 +198,7 @@ async def told(found: Settings) -> Told | None:
             return None
         scraper, outcomes = Scraper(rooms), []
         for _ in range(2):
-            (outcome,) = (await scraper.scrape(budget_seconds=9)).outcomes
+            (outcome,) = (await scraper.scrape(budget_seconds=PATIENCE_SECONDS)).outcomes
             outcomes.append(outcome)
             for source in rooms[0].sources:
                 if following := getattr(source, "following", None):
@@ -213,8 +214,8 @@ async def told_by_all(found: Settings) -> tuple[Outcome, ...]:
     """What every enabled collector that has something to read here tells the second time."""
     async with open_clients(found) as clients:
         scraper = Scraper(collectors.bind(clients))
-        await scraper.scrape(budget_seconds=9)
-        return (await scraper.scrape(budget_seconds=9)).outcomes
+        await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
+        return (await scraper.scrape(budget_seconds=PATIENCE_SECONDS)).outcomes
 
 
 async def facts_of(right: Right, collector: Collector[Any], ground: Ground) -> set[str]:

@@ -283,7 +283,7 @@ async def test_a_dear_fact_of_a_real_server(postgres: Database) -> None:
             CREATE VIEW blnk.chain_state AS SELECT s.*, pg_sleep(60)::text FROM blnk.sleeping s OFFSET 0;
         """)
         dsn = ledger.server.dsn("postgres", database=ledger.name)
-        async with postgres_client(dsn, statement_timeout_seconds=1.5) as client:
+        async with postgres_client(dsn, statement_timeout_seconds=4) as client:
             source = LedgerSource(TableReader(client), Following(span=200))
             with pytest.raises(TimedOut, match="statement timeout"):
                 await COLLECTOR.read(source)

@@ -21,7 +21,8 @@ from blnk_exporter.errors import (
 from blnk_exporter.postgres_facts import sessions
 from blnk_exporter.table import TableReader
 
-from ..conftest import PASSWORD, Database, postgres_client, until_true
+from ..conftest import PASSWORD, Database, postgres_client
+from ..waiting import eventually
 from .conftest import Somewhere, page, unseen
 from .postgres_page import NOT_HERE, bare, gaps_of, page_of
 
@@ -143,7 +144,7 @@ async def test_a_session_that_waits_for_a_lock_is_seen(postgres: Database) -> No
             waiting = asyncio.create_task(waiter.fetchval("SELECT count(*) FROM blnk.ledgers"))
             # It is no harm to ours: we touch none of Blnk's tables.
             waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            await until_true(lambda: admin.fetchval(waits))
+            await eventually(lambda: admin.fetchval(waits))
             found = await page_of(postgres)
         assert await waiting == 0
     assert found["blnk_postgres_lock_waits"] == {("blnk",): 0, ("exporter",): 0, ("other",): 1}

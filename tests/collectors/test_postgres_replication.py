@@ -15,7 +15,8 @@ from blnk_exporter.collectors.postgres import COLLECTOR
 from blnk_exporter.postgres_facts import replication
 from blnk_exporter.sandbox.postgres import PostgresServer
 
-from ..conftest import Database, frozen, until_true
+from ..conftest import Database, frozen
+from ..waiting import eventually
 from .conftest import unseen
 from .postgres_page import NOT_HERE, gaps_of, page_of
 
@@ -32,16 +33,16 @@ async def standby(each_postgres: Database, tmp_path: Path) -> AsyncIterator[Data
             streams = (
                 "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL"
             )
-            await until_true(lambda: admin.fetchval(streams))
+            await eventually(lambda: admin.fetchval(streams))
             # One write after the start, so that there is a transaction to have replayed.
             await admin.execute("CREATE TABLE written (n int); DROP TABLE written")
             caught_up = "SELECT count(*) = 1 FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()"
-            await until_true(lambda: admin.fetchval(caught_up))
+            await eventually(lambda: admin.fetchval(caught_up))
             yield Database(server, each_postgres.version, each_postgres.statements, each_postgres.tls)
         finally:
             await server.stop()
             gone = "SELECT NOT bool_or(active) FROM pg_replication_slots"
-            await until_true(lambda: admin.fetchval(gone))
+            await eventually(lambda: admin.fetchval(gone))
             await admin.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
@@ -75,7 +76,7 @@ async def test_a_standby_that_lost_its_primary_is_not_up_to_date(each_postgres: 
     async with standby.admin() as admin:
         await admin.execute("ALTER SYSTEM SET primary_conninfo = ''")
         await admin.execute("SELECT pg_reload_conf()")
-        await until_true(lambda: admin.fetchval("SELECT count(*) = 0 FROM pg_stat_wal_receiver"))
+        await eventually(lambda: admin.fetchval("SELECT count(*) = 0 FROM pg_stat_wal_receiver"))
         await admin.execute("SELECT pg_wal_replay_pause()")
         found = await page_of(standby)
         await admin.execute("SELECT pg_wal_replay_resume()")
@@ -97,7 +98,7 @@ async def test_a_primary_that_hangs_is_seen_by_its_silence(each_postgres: Databa
 
     before = (await page_of(standby))["blnk_postgres_replica_last_message_seconds"][()]
     with frozen(each_postgres.server):
-        await until_true(silent)
+        await eventually(silent)
 
 
 @pytest.mark.sandbox
@@ -125,8 +126,8 @@ async def test_what_a_standbys_feedback_holds_is_no_sessions(each_postgres: Data
     try:
         async with each_postgres.admin() as admin:
             held = "SELECT count(*) = 1 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"
-            await until_true(lambda: admin.fetchval(held))
-        await until_true(by_the_standby_alone)
+            await eventually(lambda: admin.fetchval(held))
+        await eventually(by_the_standby_alone)
     finally:
         await server.stop()
 
@@ -176,7 +177,7 @@ async def test_receivers_that_are_no_standbys(logical: Database, tmp_path: Path)
                 "SELECT array_agg(application_name || ' ' || state ORDER BY application_name, state) = ARRAY['pg_basebackup backup', "
                 "'pg_basebackup streaming', 'pg_receivewal streaming', 'pg_recvlogical streaming'] FROM pg_stat_replication"
             )
-            await until_true(lambda: admin.fetchval(there))
+            await eventually(lambda: admin.fetchval(there))
         found, gaps = await page_of(logical, **OWNER), await gaps_of(logical, **OWNER)
     assert gaps == {}
     assert found["blnk_postgres_standbys"] == found["blnk_postgres_standbys_streaming"] == {(): 1}
@@ -227,10 +228,10 @@ async def test_archiving_slot_limits_and_reset_counters(tmp_path: Path) -> None:
             await admin.execute(
                 "SELECT pg_stat_reset(), pg_create_physical_replication_slot('s', true), pg_switch_wal()"
             )
-            await until_true(lambda: admin.fetchval("SELECT failed_count > 0 FROM pg_stat_archiver"))
+            await eventually(lambda: admin.fetchval("SELECT failed_count > 0 FROM pg_stat_archiver"))
             failing = await page_of(database, "postgres", database="postgres", password=None)
             (server.data_directory.parent / "allowed").touch()
-            await until_true(lambda: admin.fetchval("SELECT archived_count > 0 FROM pg_stat_archiver"))
+            await eventually(lambda: admin.fetchval("SELECT archived_count > 0 FROM pg_stat_archiver"))
             working = await page_of(database, "postgres", database="postgres", password=None)
     finally:
         await server.stop()

@@ -7,7 +7,8 @@ import pytest
 
 from blnk_exporter.postgres_facts import settings
 
-from ..conftest import Database, until_true
+from ..conftest import Database
+from ..waiting import eventually
 from .conftest import Page
 from .postgres_page import gaps_of, page_of
 
@@ -27,7 +28,7 @@ async def altered(server: Database, **values: str) -> AsyncIterator[Page]:
             for name, value in values.items():
                 await admin.execute(f"ALTER SYSTEM SET {name} = '{value}'")
             await admin.execute("SELECT pg_reload_conf()")
-            await until_true(shows)
+            await eventually(shows)
             yield await page_of(server)
         finally:
             for name in values:

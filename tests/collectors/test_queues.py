@@ -22,6 +22,7 @@ from blnk_exporter.sandbox.valkey import ValkeyServer
 from blnk_exporter.scrape import Scraper
 
 from ..conftest import redis_client, wire_to
+from ..waiting import PATIENCE_SECONDS
 from .conftest import Scripted, Somewhere, page, read_page, unseen
 
 NOW = 1_795_384_291.5
@@ -270,9 +271,9 @@ async def test_three_round_trips_for_all_rooms_of_redis(each_store: ValkeyServer
             Room(redis.COLLECTOR, (client,)),
         ]
         scraper = Scraper(rooms)
-        await scraper.scrape(budget_seconds=10)
+        await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         before = wire.round_trips
-        snapshot = await scraper.scrape(budget_seconds=10)
+        snapshot = await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
         assert [outcome.failure for outcome in snapshot.outcomes] == [None, None, None]
         assert wire.round_trips - before == 3
         assert wire.connections == 1

@@ -16,8 +16,9 @@ from blnk_exporter.errors import Malformed, NotAsked, NotReady, ReadingError, Re
 from blnk_exporter.formats.redis_info import parse
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
-from ..conftest import Farm, redis_client, until_true
+from ..conftest import Farm, redis_client
 from ..redis_relay import before_seven, relay_to
+from ..waiting import eventually
 from .conftest import Page, Scripted, Somewhere, page, read_page, unseen
 
 FIXTURES = Path(__file__).parents[1] / "formats/fixtures"
@@ -204,11 +205,11 @@ async def test_every_metric_is_seen_on_a_real_primary_or_its_replica(
     await admin.config_set("repl-diskless-sync-delay", "0")
     await admin.bgsave()
     try:
-        await until_true(lambda: _saved(admin))
+        await eventually(lambda: _saved(admin))
         async with new_store(
             binary=each_store._place.binary, args=("--replicaof", f"127.0.0.1 {each_store.port}")
         ) as standby:
-            await until_true(lambda: _follows(admin, standby))
+            await eventually(lambda: _follows(admin, standby))
             async with redis_client(each_store) as client, redis_client(standby) as follower:
                 primary, replica = (
                     await read_page(COLLECTOR, RedisSource(client)),

@@ -14,7 +14,8 @@ from blnk_exporter.errors import Malformed, Unreachable
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.table import TableReader
 
-from ..conftest import RELEASES, Database, postgres_client, until_true
+from ..conftest import RELEASES, Database, postgres_client
+from ..waiting import eventually
 from .conftest import Somewhere, page, read_page, unseen
 
 # Vacuumed and analyzed tables only, which the test sees to.
@@ -153,7 +154,7 @@ async def test_statistics_that_a_crash_has_lost_are_not_zero(tmp_path: Path) -> 
             except (asyncpg.PostgresError, OSError):
                 return False
 
-        await until_true(back)
+        await eventually(back)
         after = await told()
         async with database.admin("postgres") as admin:
             await admin.execute("VACUUM ANALYZE blnk.ledgers")

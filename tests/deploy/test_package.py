@@ -20,6 +20,8 @@ import yaml
 
 from blnk_exporter.sandbox.process import free_port
 
+from ..waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github/workflows/ci.yml"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -133,13 +135,17 @@ def test_the_demo_runs(installed: Path, tmp_path: Path) -> None:
         )  # fmt: skip
     try:
         pages = subprocess.run(
-            [sys.executable, "-c", _ASK, str(port)], capture_output=True, text=True, timeout=90, check=False
+            [sys.executable, "-c", _ASK, str(port)],
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE_SECONDS,
+            check=False,
         )
         assert pages.returncode == 0, pages.stderr + log.read_text()
         found = json.loads(pages.stdout)
     finally:
         demo.send_signal(signal.SIGINT)
-        demo.wait(30)
+        demo.wait(PATIENCE_SECONDS)
     assert "blnk_ledger_" in found["/metrics"]
     assert "Oldest" in found["/"] or "oldest" in found["/"]
     assert "BlnkQueuesWaiting" in found["/runbooks/BlnkQueuesWaiting"]
@@ -147,11 +153,11 @@ def test_the_demo_runs(installed: Path, tmp_path: Path) -> None:
 
 _ASK = """
 import json, sys, time, urllib.error, urllib.request
-url, until, found = f"http://127.0.0.1:{sys.argv[1]}", time.monotonic() + 80, {}
+url, until, found = f"http://127.0.0.1:{sys.argv[1]}", time.monotonic() + 120, {}
 for path in ("/-/ready", "/metrics", "/", "/runbooks/BlnkQueuesWaiting"):
     while True:
         try:
-            found[path] = urllib.request.urlopen(url + path, timeout=20).read().decode()
+            found[path] = urllib.request.urlopen(url + path, timeout=120).read().decode()
             break
         except (urllib.error.URLError, ConnectionError):
             if time.monotonic() > until:

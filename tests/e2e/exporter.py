@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,12 @@ from blnk_exporter.sandbox.process import free_port
 from blnk_exporter.serve import listening as listening_at
 from blnk_exporter.service import Service
 
+from ..waiting import PATIENCE_SECONDS, eventually, until
 from .page import TEXT, Page, parse
 
 HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
-
-
-async def until(true: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """Poll until it is true, and give what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or true}"
-        await asyncio.sleep(0.02)
-    return found
-
-
-async def eventually(true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
-    """The same for what has to be awaited."""
-    deadline = time.monotonic() + seconds
-    while not (found := await true()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {true}"
-        await asyncio.sleep(0.05)
-    return found
+# Without the header: a slow machine is no reason for a collector to be late. Below what a test waits for an answer.
+AMPLE = {"limits.scrape_timeout_seconds": 60, "limits.statement_timeout_seconds": 60}
 
 
 async def fetch(url: str, *, timeout: str | None = None, accept: str = TEXT, **query: str) -> Page:  # noqa: ASYNC109 - the header's
@@ -86,9 +71,11 @@ def serving(
     stack: Sandbox, environ: Mapping[str, str] | None = None, **flags: Any
 ) -> contextlib.AbstractAsyncContextManager[Exporter]:
     """An exporter of a sandbox, configured as an operator would: by its blnk.json, and with the release. ``__`` in a flag is a dot."""
-    given = {"blnk.config": str(stack.blnk_json), "blnk.version": "0.15.2"} | {
-        name.replace("__", "."): value for name, value in flags.items()
-    }
+    given = (
+        {"blnk.config": str(stack.blnk_json), "blnk.version": "0.15.2"}
+        | AMPLE
+        | {name.replace("__", "."): value for name, value in flags.items()}
+    )
 
     def load() -> config.Loaded:
         return config.load(
@@ -98,13 +85,19 @@ def serving(
     return listening(Service(load, statvfs=stack.statvfs or statvfs))
 
 
+async def enough(stack: Sandbox, **flags: Any) -> str:
+    """Return a scrape timeout in which only what hangs is late: many times what a first scrape takes here and now."""
+    async with serving(stack, **flags) as exporter:
+        return f"{min(60.0, max(2.0, 30 * (await exporter.scrape()).seconds)):.3f}"
+
+
 def environment(**variables: str) -> dict[str, str]:
     """An environment without a trace of Blnk but for these variables."""
     kept = {name: value for name, value in os.environ.items() if "BLNK" not in name}
     return kept | {"PYTHONUNBUFFERED": "1"} | variables
 
 
-async def run(*arguments: str, cwd: Path, seconds: float = 20.0, **variables: str) -> subprocess.CompletedProcess[str]:
+async def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the exporter to its end, while the sandbox in this process goes on."""
     return await asyncio.to_thread(
         subprocess.run,
@@ -113,7 +106,7 @@ async def run(*arguments: str, cwd: Path, seconds: float = 20.0, **variables: st
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -143,16 +136,17 @@ class Running:
         """All that it has said on standard error."""
         return self.err_path.read_text("utf-8", "replace")
 
-    async def ready(self, seconds: float = 120.0) -> "Running":
+    async def ready(self) -> "Running":
         """Wait until its first scrape is done."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        async def answers() -> bool:
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
             with contextlib.suppress(aiohttp.ClientError):
-                if (await fetch(f"{self.url}/-/ready")).status == 200:
-                    return self
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"not ready: {self.out}{self.err}")
+                return (await fetch(f"{self.url}/-/ready")).status == 200
+            return False
+
+        await eventually(answers, "its readiness")
+        return self
 
     async def get(self, path: str, **options: str) -> Page:
         """Fetch a page and keep it."""
@@ -164,12 +158,11 @@ class Running:
         """Fetch the metrics."""
         return await self.get("/metrics", **options)
 
-    async def end(self, number: signal.Signals, seconds: float = 10.0) -> tuple[int, float]:
-        """Send a signal; the exit status and how long that took."""
-        started = time.monotonic()
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the exit status."""
         self.process.send_signal(number)
-        await until(lambda: self.process.poll() is not None, seconds, "the end of the process")
-        return self.process.returncode, time.monotonic() - started
+        await until(lambda: self.process.poll() is not None, "the end of the process")
+        return self.process.returncode
 
     def lines(self, text: str) -> list[str]:
         """The lines of the log that hold a text."""
@@ -200,4 +193,5 @@ def serve(
     port = free_port()
     options = ("--blnk-config", str(blnk_json), "--web.listen-address", f"127.0.0.1:{port}")
     command = [sys.executable, "-m", "blnk_exporter", "serve", *options, *arguments]
-    return started(command, directory, port=port, environ=environment(**variables))
+    ample = {f"BLNK_EXPORTER_{key.replace('.', '_').upper()}": str(value) for key, value in AMPLE.items()}
+    return started(command, directory, port=port, environ=environment(**(ample | variables)))

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from blnk_exporter.sandbox import PostgresServer, Sandbox
 
-from .exporter import eventually, serving
+from ..waiting import eventually
+from .exporter import serving
 from .wire import wire
 
 pytestmark = pytest.mark.sandbox

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,14 +19,13 @@ import pytest
 
 from blnk_exporter.sandbox.process import descendants, free_port
 
-from ..conftest import until_true
 from ..programs import program
-from .exporter import Running, environment, fetch, run, started, until
+from ..waiting import eventually, until
+from .exporter import Running, environment, fetch, run, started
 from .page import lint
 
 pytestmark = pytest.mark.sandbox
 
-READY_SECONDS = 15.0
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -44,11 +42,11 @@ def demo(directory: Path, *arguments: str, port: int = 0, prefix: tuple[str, ...
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A short temporary directory that everyone may enter, as /tmp is; the demo's files must be gone from it."""
-    directory = Path(tempfile.gettempdir()) / f"d{os.getpid()}"
-    directory.mkdir()
+    # One for each test: a fixed name let one test that failed, and left servers that still wrote, fail all after it.
+    directory = Path(tempfile.mkdtemp(prefix="d"))
     directory.chmod(0o1777)
     yield directory
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def left(scratch: Path) -> list[str]:
@@ -73,17 +71,15 @@ def owners(pids: list[int]) -> set[int]:
 
 async def gone(pids: list[int], scratch: Path) -> None:
     """Wait until no process and no file is left."""
-    await until(lambda: not alive(pids), 5, f"the end of {pids}")
-    await until(lambda: not left(scratch), 5, "the removal of the demo's files")
+    await until(lambda: not alive(pids), f"the end of {pids}")
+    await until(lambda: not left(scratch), "the removal of the demo's files")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_demo_from_start_to_end(scratch: Path, number: signal.Signals) -> None:
-    """Ready in seconds, says where to look, and is gone with its servers when its terminal says so."""
-    began = time.monotonic()
+    """Says where to look, and is gone with its servers when its terminal says so."""
     with demo(scratch) as running:
-        await running.ready(READY_SECONDS)
-        assert time.monotonic() - began < READY_SECONDS
+        await running.ready()
         assert f"{running.url}/metrics" in running.out
         assert "all is well" in running.out
         assert "starting PostgreSQL and Valkey" in running.out
@@ -93,9 +89,7 @@ async def test_demo_from_start_to_end(scratch: Path, number: signal.Signals) -> 
         pids = descendants(running.process.pid)
         assert len(pids) > 3
         assert left(scratch)
-        status, seconds = await running.end(number, 15)
-        assert status == 0, running.err
-        assert seconds < 10
+        assert await running.end(number) == 0, running.err
         assert running.out.endswith("stopped\n")
         assert running.err == ""
         await gone(pids, scratch)
@@ -112,8 +106,8 @@ async def test_the_page_moves_without_a_prometheus(scratch: Path) -> None:
 
     with demo(scratch) as running:
         await running.ready(60)
-        await until_true(moves, 120)
-        await running.end(signal.SIGINT, 60)
+        await eventually(moves)
+        await running.end(signal.SIGINT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -123,8 +117,7 @@ async def test_stopped_while_it_starts(scratch: Path, number: signal.Signals) ->
         await until(lambda: "starting PostgreSQL" in running.out)
         await until(lambda: len(descendants(running.process.pid)) > 1)
         pids = descendants(running.process.pid)
-        status, seconds = await running.end(number, 15)
-        assert (status, seconds < 10) == (1, True), running.err
+        assert await running.end(number) == 1, running.err
         assert "stopped before it was ready" in running.out
         assert "Traceback" not in running.err
         await gone(pids, scratch)
@@ -133,7 +126,7 @@ async def test_stopped_while_it_starts(scratch: Path, number: signal.Signals) ->
 async def test_killed(scratch: Path) -> None:
     """Kill -9 and the out-of-memory killer give no chance to clean up; the servers go all the same."""
     with demo(scratch) as running:
-        await running.ready(READY_SECONDS)
+        await running.ready()
         pids = descendants(running.process.pid)
         running.process.kill()
         await gone(pids, scratch)
@@ -142,11 +135,10 @@ async def test_killed(scratch: Path) -> None:
 async def test_trouble_on_demand(scratch: Path) -> None:
     """--scenario shows a trouble that the reader can then look for on the page."""
     with demo(scratch, "--scenario", "redis-down") as running:
-        await running.ready(READY_SECONDS)
+        await running.ready()
         assert "Redis stopped" in running.out
         assert (await running.scrape()).value("blnk_redis_up") == 0
-        status, _ = await running.end(signal.SIGINT, 15)
-        assert status == 0
+        assert await running.end(signal.SIGINT) == 0
 
 
 async def test_address_in_use(scratch: Path) -> None:
@@ -154,7 +146,7 @@ async def test_address_in_use(scratch: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with demo(scratch, port=port) as running:
-            await until(lambda: running.process.poll() is not None, READY_SECONDS)
+            await until(lambda: running.process.poll() is not None)
             assert running.process.returncode == 1
             assert running.err == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
             assert running.out == ""
@@ -178,12 +170,11 @@ async def test_as_an_ordinary_user(scratch: Path) -> None:
     environ = environment(TMPDIR=str(scratch), PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
     arguments = ("-m", "blnk_exporter", "demo", "--web.listen-address", f"127.0.0.1:{port}")
     with started([*prefix, command, *arguments], scratch, port=port, environ=environ) as running:
-        await running.ready(READY_SECONDS)
+        await running.ready()
         assert (await running.scrape()).whole
         pids = descendants(running.process.pid)
         assert 0 not in owners([running.process.pid, *pids])
-        status, _ = await running.end(signal.SIGINT, 15)
-        assert status == 0, running.err
+        assert await running.end(signal.SIGINT) == 0, running.err
         assert "Traceback" not in running.err
         await gone(pids, scratch)
 
@@ -210,11 +201,11 @@ def _reachable_python(prefix: tuple[str, ...], scratch: Path) -> tuple[str, str]
 async def test_two_at_once(scratch: Path) -> None:
     """Free ports and directories of their own: a second demo disturbs nobody."""
     with demo(scratch) as one, demo(scratch, "--scenario", "queue-paused") as other:
-        await asyncio.gather(one.ready(READY_SECONDS), other.ready(READY_SECONDS))
+        await asyncio.gather(one.ready(), other.ready())
         assert sum((await fetch(f"{other.url}/metrics")).values("blnk_queues_paused")) == 2
         assert sum((await fetch(f"{one.url}/metrics")).values("blnk_queues_paused")) == 0
         pids = descendants(one.process.pid) + descendants(other.process.pid)
-        await one.end(signal.SIGINT, 15)
+        await one.end(signal.SIGINT)
         assert (await other.scrape()).whole
-        await other.end(signal.SIGINT, 15)
+        await other.end(signal.SIGINT)
         await gone(pids, scratch)

@@ -8,8 +8,9 @@ import pytest
 from blnk_exporter.sandbox.process import descendants
 
 from ..programs import ALERTMANAGER
-from .exporter import environment, until
-from .test_demo import READY_SECONDS, REPOSITORY, demo, gone, left, scratch
+from ..waiting import until
+from .exporter import environment
+from .test_demo import REPOSITORY, demo, gone, left, scratch
 
 __all__ = ["scratch"]
 pytestmark = pytest.mark.sandbox
@@ -23,13 +24,12 @@ async def test_alerts_are_told_as_they_go(scratch: Path, number: signal.Signals)
     """What fires and who is told of it, a line each; then both servers are gone with all they wrote."""
     arguments = ("--scenario", "redis-down", "--alertmanager", ROUTING, "--log.level", "error")
     with demo(scratch, *arguments) as running:
-        await running.ready(READY_SECONDS)
-        await until(lambda: "  firing    critical  BlnkRedisDown" in running.out, 60, "the alert")
-        await until(lambda: "  told      pager     BlnkRedisDown firing" in running.out, 30, "the message")
+        await running.ready()
+        await until(lambda: "  firing    critical  BlnkRedisDown" in running.out, "the alert")
+        await until(lambda: "  told      pager     BlnkRedisDown firing" in running.out, "the message")
         assert "/alerts" in running.out
         pids = descendants(running.process.pid)
-        status, _ = await running.end(number, 20)
-        assert (status, running.err) == (0, "")
+        assert (await running.end(number), running.err) == (0, "")
         assert running.out.endswith("stopped\n")
         await gone(pids, scratch)
 
@@ -39,7 +39,7 @@ async def test_without_the_programs(scratch: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(scratch))
     assert environment()["PATH"] == str(scratch)
     with demo(scratch, "--alertmanager", ROUTING) as running:
-        await until(lambda: running.process.poll() is not None, READY_SECONDS)
+        await until(lambda: running.process.poll() is not None)
         assert running.process.returncode == 1
         assert running.err.startswith("Error: there is no prometheus in PATH")
         assert running.err.count("\n") == 1

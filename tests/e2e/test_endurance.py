@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 
-from .exporter import HEADER, Running, eventually, started, until
+from ..waiting import eventually, until
+from .exporter import HEADER, Running, started
 from .page import COLLECTORS
 
 pytestmark = pytest.mark.sandbox
@@ -43,7 +44,8 @@ class Watched:
         for _ in range(count):
             async with self.session.get(f"{self.running.url}/metrics", headers=headers) as reply:
                 assert reply.status == 200
-                assert len(await reply.read()) > 10_000
+                # With next to no time, next to nothing may be known.
+                assert len(await reply.read()) > (0 if budget else 10_000)
 
     async def tasks(self) -> int:
         """How many tasks its event loop has at this moment."""

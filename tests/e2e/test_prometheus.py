@@ -16,7 +16,8 @@ from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 
 from ..programs import program
-from .exporter import Exporter, eventually, serving
+from ..waiting import eventually
+from .exporter import Exporter, serving
 
 pytestmark = pytest.mark.sandbox
 
@@ -66,7 +67,7 @@ async def prometheus(healthy: Sandbox, tmp_path_factory: pytest.TempPathFactory)
         process = _start([str(program("prometheus")), *arguments], log)
         try:
             server = Prometheus(f"http://127.0.0.1:{port}", exporter, log)
-            await eventually(lambda: server.query('up{job="blnk"} == 1'), 30)
+            await eventually(lambda: server.query('up{job="blnk"} == 1'))
             yield server
         finally:
             process.terminate()
@@ -97,7 +98,7 @@ async def test_series_are_what_the_page_says(prometheus: Prometheus) -> None:
 
 async def test_counters_are_counters(prometheus: Prometheus) -> None:
     """rate() works from the first minute, and the type of every family has arrived as we declared it."""
-    await eventually(lambda: prometheus.query("sum(rate(blnk_queues_processed_total[10s])) > 0"), 20)
+    await eventually(lambda: prometheus.query("sum(rate(blnk_queues_processed_total[10s])) > 0"))
     metadata = await prometheus.api("/api/v1/targets/metadata")
     kinds = {entry["metric"]: entry["type"] for entry in metadata if entry["metric"].startswith("blnk_")}
     # OpenMetrics names a counter's family without its suffix.
@@ -110,7 +111,7 @@ async def test_counters_are_counters(prometheus: Prometheus) -> None:
 
 async def test_nothing_in_its_log(prometheus: Prometheus) -> None:
     """A duplicate or an out-of-order sample is only told there."""
-    await eventually(lambda: prometheus.query("count_over_time(blnk_server_up[1m]) >= 3"), 20)
+    await eventually(lambda: prometheus.query("count_over_time(blnk_server_up[1m]) >= 3"))
     lines = prometheus.log.read_text().splitlines()
     assert [line for line in lines if "level=warn" in line or "level=error" in line] == []
 
@@ -120,7 +121,7 @@ async def test_a_series_that_ends_is_stale_at_once(healthy: Sandbox, prometheus:
     assert await prometheus.query("count(blnk_queues_pending_tasks)") == [24]
     healthy.valkey.pause()
     try:
-        await eventually(lambda: prometheus.query("blnk_redis_up == 0"), 20)
+        await eventually(lambda: prometheus.query("blnk_redis_up == 0"))
 
         async def stale() -> bool:
             return await prometheus.query("blnk_queues_pending_tasks") == []
@@ -130,4 +131,4 @@ async def test_a_series_that_ends_is_stale_at_once(healthy: Sandbox, prometheus:
         assert await prometheus.query("blnk_server_up") == [1]
     finally:
         healthy.valkey.resume()
-    await eventually(lambda: prometheus.query("blnk_redis_up == 1"), 20)
+    await eventually(lambda: prometheus.query("blnk_redis_up == 1"))

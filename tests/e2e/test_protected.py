@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,8 @@ from blnk_exporter.serve import listening
 from blnk_exporter.service import Service
 
 from ..conftest import Pki, issued
-from .exporter import Exporter, eventually, run, serve, until
+from ..waiting import PATIENCE_SECONDS, eventually, until
+from .exporter import Exporter, run, serve
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
@@ -299,7 +299,7 @@ def _mute(port: int) -> socket.socket:
     """A client that asks for its connection to be closed, and then neither reads nor closes it."""
     made = ssl.create_default_context()
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
     encrypted = made.wrap_socket(plain, server_hostname="localhost")
     encrypted.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     encrypted.recv(10)
@@ -362,7 +362,7 @@ async def test_an_honest_scrape_among_a_thousand_slow_connections(
     words = b"" if tls else b"GET /metrics HTTP/1.1\r\nX: "
     with serve(healthy.blnk_json, here.directory, "--web.config.file", "web.yml") as running:
         url = running.url.replace("http", "https") if tls else running.url
-        await until(lambda: running.lines("listening"), 20)
+        await until(lambda: running.lines("listening"))
         process = psutil.Process(running.process.pid)
         process.rlimit(psutil.RLIMIT_NOFILE, (1024, 1024))
         async with client(pki, limit=0, headers=login("secret")) as session:
@@ -374,13 +374,12 @@ async def test_an_honest_scrape_among_a_thousand_slow_connections(
                 await eventually(lambda: _is_crowded(process))
                 answers, fds = [], []
                 for _ in range(5):
-                    started = time.monotonic()
                     async with client(pki, headers=login("secret")) as fresh, asyncio.TaskGroup() as group:
                         honest = group.create_task(status(fresh, url))
                         for _ in range(50):
                             group.create_task(_try(session, url, answers))
                         assert await honest == 200
-                        assert time.monotonic() - started < 9.5
+                        assert hostile.returncode is None, "the others are still there"
                     fds.append(process.num_fds())
             finally:
                 hostile.kill()
@@ -419,7 +418,7 @@ async def test_an_open_endpoint_is_warned_about(here: Here, healthy: Sandbox, ad
     port = free_port()
     arguments = ("--web.config.file", "web.yml", "--web.listen-address", address.format(port))
     with serve(healthy.blnk_json, here.directory, *arguments) as running:
-        await until(lambda: running.lines("listening") or running.process.poll() is not None, 20)
+        await until(lambda: running.lines("listening") or running.process.poll() is not None)
         warned = running.lines("whoever reaches the address")
         assert len(warned) == (missing is not None)
         assert missing is None or f"without={missing}" in warned[0].replace('"', "")

@@ -9,7 +9,8 @@ import pytest_asyncio
 from blnk_exporter import sandbox
 from blnk_exporter.sandbox import SCENARIOS, Sandbox
 
-from .exporter import Exporter, eventually, serving
+from ..waiting import eventually
+from .exporter import Exporter, serving
 from .page import OPENMETRICS, Page, lint
 
 pytestmark = pytest.mark.sandbox

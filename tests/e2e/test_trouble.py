@@ -17,7 +17,8 @@ from blnk_exporter.sandbox import Sandbox
 from blnk_exporter.sandbox.process import free_port
 from blnk_exporter.sandbox.standin import FAULTS
 
-from .exporter import eventually, serving, until
+from ..waiting import PATIENCE_SECONDS, eventually, until
+from .exporter import enough, serving
 from .page import COLLECTORS
 
 pytestmark = pytest.mark.sandbox
@@ -63,12 +64,13 @@ def others(*failed: str) -> list[str]:
 @pytest.mark.parametrize("warm", [True, False], ids=["connected before", "never connected"])
 async def test_frozen_postgres(healthy: Sandbox, *, warm: bool) -> None:
     """A database that hangs must not take the page with it: partial and in time, and whole as soon as it wakes."""
+    in_time = await enough(healthy, limits__slow_interval_seconds=0)
     async with serving(healthy, limits__slow_interval_seconds=0) as exporter:
         if warm:
             assert (await exporter.scrape()).whole
         healthy.postgres.pause()
-        page = await exporter.scrape(timeout="3")
-        assert page.seconds < 3
+        # That there is a page at all while PostgreSQL is silent is what "in time" means.
+        page = await exporter.scrape(timeout=in_time)
         # Blnk's own health check waits for PostgreSQL, too.
         # The books are still known where they were read before.
         failed = (*POSTGRES, "server", *(() if warm else ("books",)))
@@ -79,18 +81,18 @@ async def test_frozen_postgres(healthy: Sandbox, *, warm: bool) -> None:
         assert page.value("blnk_redis_up") == 1
         assert page.names("blnk_postgres_") == ["blnk_postgres_up"]
         healthy.postgres.resume()
-        assert (await exporter.scrape(timeout="3")).failures == {}
+        assert (await exporter.scrape()).failures == {}
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["connected before", "never connected"])
 async def test_frozen_redis(healthy: Sandbox, *, warm: bool) -> None:
     """The same for Redis: no queue series that were true a moment ago, and everything when it wakes."""
+    in_time = await enough(healthy)
     async with serving(healthy) as exporter:
         if warm:
             assert (await exporter.scrape()).whole
         healthy.valkey.pause()
-        page = await exporter.scrape(timeout="3")
-        assert page.seconds < 3
+        page = await exporter.scrape(timeout=in_time)
         assert dict.fromkeys(REDIS, "timeout") == page.failures
         assert page.value("blnk_redis_up") == 0
         assert page.names("blnk_queues_") == []
@@ -98,7 +100,7 @@ async def test_frozen_redis(healthy: Sandbox, *, warm: bool) -> None:
         assert page.value("blnk_server_up") == 1
         assert page.value("blnk_postgres_up") == 1
         healthy.valkey.resume()
-        page = await exporter.scrape(timeout="3")
+        page = await exporter.scrape()
         assert page.whole
         assert len(page.values("blnk_queues_pending_tasks")) >= 24
 
@@ -112,9 +114,9 @@ async def test_frozen_in_the_middle_of_a_scrape(healthy: Sandbox) -> None:
             await asyncio.sleep(0)
             server.pause()
             pages = await asyncio.gather(*scrapes)
-            assert all(page.seconds < 2 for page in pages)
+            assert [page.status for page in pages] == [200] * 3
             server.resume()
-            assert (await exporter.scrape(timeout="3")).whole
+            assert (await exporter.scrape()).whole
 
 
 async def test_postgres_killed_and_restarted(healthy: Sandbox) -> None:
@@ -165,13 +167,13 @@ async def test_blnk_answers_badly(healthy: Sandbox, collector: str, fault: str) 
     """Each way to answer badly has its own reason, so that an operator sees a proxy's login page for what it is."""
     endpoint = {"server": healthy.server, "workers": healthy.worker}[collector]
     reason, down = BAD_ANSWERS[fault]
+    in_time = await enough(healthy)
     async with serving(healthy) as exporter:
         endpoint.fault = fault
         try:
-            page = await exporter.scrape(timeout="1")
+            page = await exporter.scrape(timeout=in_time)
         finally:
             endpoint.fault = None
-        assert page.seconds < 1
         assert {collector: reason} == page.failures
         assert page.value(f"blnk_{collector}_up") == 0
         assert page.value(f"blnk_{collector}_down", reason=down) == 1
@@ -237,7 +239,8 @@ async def test_garbage_instead_of_a_database(healthy: Sandbox, store: str, garba
     """A port number of somebody else is a plain mistake; its answer must not break a page or be believed."""
     failed = {"redis": REDIS, "postgres": (*POSTGRES, "books")}[store]
     # A driver that turns round for ever in one callback would keep the whole run, which then must not end in silence.
-    faulthandler.dump_traceback_later(60, exit=True)
+    faulthandler.dump_traceback_later(5 * PATIENCE_SECONDS, exit=True)
+    in_time = await enough(healthy)
     async with answering(GARBAGE[garbage]) as (port, connected):
         dsn = {
             "redis__dsn": f"redis://:x@127.0.0.1:{port}",
@@ -245,9 +248,8 @@ async def test_garbage_instead_of_a_database(healthy: Sandbox, store: str, garba
         }
         key = f"{store}__dsn"
         async with serving(healthy, **{key: dsn[key]}) as exporter:
-            for _ in range(3):
-                page = await exporter.scrape(timeout="0.6")
-                assert page.seconds < 1
+            for _ in range(2):
+                page = await exporter.scrape(timeout=in_time)
                 assert set(failed) == set(page.failures)
                 assert set(page.failures.values()) <= {"timeout", "malformed", "unreachable", "refused"}
                 assert page.value(f"blnk_{store}_up") == 0
@@ -282,7 +284,7 @@ async def test_no_such_host(healthy: Sandbox) -> None:
         "postgres__dsn": "postgres://u@postgres.invalid/d",
     }
     async with serving(healthy, **flags) as exporter:
-        page = await exporter.scrape(timeout="8")
+        page = await exporter.scrape(timeout="20")
         assert set(page.failures) == set(others("host"))
         assert set(page.failures.values()) <= {"unreachable", "timeout"}
 

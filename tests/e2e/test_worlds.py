@@ -15,7 +15,8 @@ from blnk_exporter import sandbox
 from blnk_exporter.render import alerts, fill
 
 from ..alerts.story import Ago, Course, Rate, Until, course
-from .exporter import serving
+from ..waiting import eventually
+from .exporter import Exporter, serving
 
 pytestmark = pytest.mark.needs("promtool")
 # Long enough for a daily rhythm to be missed, in steps that one missed scrape would be too short for.
@@ -26,6 +27,7 @@ MOMENTARY = ("blnk_queues_pending", "blnk_queues_oldest", "blnk_queues_active", 
 RARE = ("blnk_ledger_rejections_total", "blnk_queues_failed_total")
 # How busy the machine is that runs the tests is no part of any world.
 OF_THIS_MACHINE = ("blnk_host_cpu", "blnk_host_memory")
+PROCESSED = "blnk_queues_processed_total"
 Lines = Mapping[str, float]
 
 
@@ -34,14 +36,21 @@ async def seen() -> tuple[Lines, Lines, float]:
     """Two pages of a healthy deployment at work, and the seconds between them: of its own, which nobody has broken before."""
     found = []
     async with sandbox.running("healthy") as stack, serving(stack, limits__slow_interval_seconds=0.01) as exporter:
+        processed = 0.0
         for _ in range(2):
+            # Traffic has to pass between the two.
+            await eventually(lambda least=processed: _grows(exporter, least))
             # The slow collectors take turns; at the end of these all have been read.
             for _ in range(6):
                 page = await exporter.scrape()
             found.append((dict(_lines(page.body)), time.time()))
-            await asyncio.sleep(2)  # traffic has to pass between the two
+            processed = sum(page.values(PROCESSED)) + 5
     (first, began), (second, ended) = found
     return first, second, ended - began
+
+
+async def _grows(exporter: Exporter, least: float) -> bool:
+    return sum((await exporter.scrape()).values(PROCESSED)) >= least
 
 
 def _lines(body: str) -> Iterator[tuple[str, float]]:

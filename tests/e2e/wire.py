@@ -5,18 +5,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-_SILENCE_SECONDS = 0.03
+from ..waiting import speech
 
 
 @dataclass
 class Wire:
     """A proxy before one server. ``trips`` has the number of requests of each round trip.
 
-    The method: everything that the client sends is held back until it has been silent for a while, and only then
-    given to the server; the server's answers likewise. What the client sent until it fell silent did not depend on
-    an answer that it had not got; what it sends after an answer is a further round trip. So the number of times that
-    a held burst is handed on is the number of times that the client waited for the server, however the kernel cuts
-    the stream, and however fast the server begins to answer a long pipeline.
+    Everything that the client sends is held back until the client falls silent, and only then given to the server.
+    What it sent before did not depend on an answer that it had not received; what it sends after an answer is
+    another round trip. So the number of times that a held burst is handed on is the number of times that the client
+    waited for the server, however the kernel cuts the stream. The client must run in this event loop.
     """
 
     host: str
@@ -53,22 +52,21 @@ class Wire:
         up_reader: asyncio.StreamReader,
         up_writer: asyncio.StreamWriter,
     ) -> None:
-        while request := await _burst(reader):
-            self.trips.append(_commands(request))
-            up_writer.write(request)
-            reply = await _burst(up_reader)
-            writer.write(reply)
-            if not reply:
-                return
+        replies = asyncio.create_task(_pump(up_reader, writer))
+        try:
+            while request := await speech(reader):
+                self.trips.append(_commands(request))
+                up_writer.write(request)
+        finally:
+            replies.cancel()
+            await asyncio.wait([replies])
 
 
-async def _burst(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until nothing comes for a while; empty at the end."""
-    burst = await reader.read(1 << 20)
-    with contextlib.suppress(TimeoutError):
-        while more := await asyncio.wait_for(reader.read(1 << 20), _SILENCE_SECONDS):
-            burst += more
-    return burst
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 20):
+            writer.write(data)
+    writer.close()
 
 
 def _commands(request: bytes) -> int:

@@ -9,6 +9,8 @@ import asyncpg
 from blnk_exporter.sandbox import schema
 from blnk_exporter.sandbox.postgres import PostgresServer
 
+from ..waiting import PATIENCE_SECONDS
+
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 UNBALANCED = (
@@ -48,7 +50,9 @@ async def a_database(server: PostgresServer, release: schema.Release) -> AsyncIt
     await admin.execute("DROP DATABASE IF EXISTS workload WITH (FORCE)")
     await admin.execute("CREATE DATABASE workload")
     await admin.close()
-    async with asyncpg.create_pool(server.dsn(database="workload"), min_size=0, max_size=2, command_timeout=10) as made:
+    async with asyncpg.create_pool(
+        server.dsn(database="workload"), min_size=0, max_size=2, command_timeout=PATIENCE_SECONDS
+    ) as made:
         async with made.acquire() as connection:
             await schema.apply(connection, release)
         yield made

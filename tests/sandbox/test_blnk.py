@@ -12,13 +12,15 @@ from blnk_exporter.sandbox.blnk import BlnkServer, BlnkWorker
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.standin import FAULTS
 
+from ..waiting import PATIENCE_SECONDS
+
 pytestmark = pytest.mark.sandbox
 JSON = "application/json; charset=utf-8"
 
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS)) as session:
         yield session
 
 
@@ -109,7 +111,9 @@ async def test_each_fault_is_as_bad_as_it_says(worker: BlnkWorker, http: aiohttp
     for fault in FAULTS:
         worker.fault = fault
         try:
-            async with asyncio.timeout(0.4), http.get(url, allow_redirects=False) as response:
+            # Two of them never end.
+            seconds = 0.4 if fault in {"hang", "endless"} else PATIENCE_SECONDS
+            async with asyncio.timeout(seconds), http.get(url, allow_redirects=False) as response:
                 found[fault] = response.status, (await response.text())[:9]
         except (TimeoutError, aiohttp.ClientError) as error:
             found[fault] = type(error).__name__

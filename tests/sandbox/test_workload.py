@@ -14,6 +14,7 @@ from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 from blnk_exporter.sandbox.workload import Workload
 
+from ..waiting import PATIENCE_SECONDS, until
 from .ledger import CHAINED, DIVERGING, HELD, UNBALANCED, Pool, a_database
 
 pytestmark = pytest.mark.sandbox
@@ -108,16 +109,36 @@ async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, poo
 
 
 async def test_it_is_light_and_stops_cleanly(workload: Workload, redis: Redis) -> None:
-    """A demo must not be what it measures: the brief is 3 % of a core."""
-    used, began = time.process_time(), time.monotonic()
+    """A demo must not be what it measures: ten seconds of it cost less than a second of arithmetic.
+
+    On a machine of 2026 that is 3 % of a core. CPU time is compared with CPU time, not with the clock.
+    """
     running = asyncio.create_task(workload.run())
-    await asyncio.sleep(4)
-    share = (time.process_time() - used) / (time.monotonic() - began)
+    await workload.begun.wait()
+    await until_ticks(workload, 2)
+    began = time.process_time()
+    await until_ticks(workload, 20)
+    used = time.process_time() - began
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
     assert await redis.keys("asynq:servers*") == []
-    assert share < 0.05
+    began = time.process_time()
+    sum(number * number for number in range(10_000_000))
+    assert used < time.process_time() - began
+
+
+async def until_ticks(workload: Workload, ticks: int) -> None:
+    """Let a running workload live through some of its half seconds."""
+    lived = []
+
+    async def tick(_: float) -> None:
+        lived.append(1)
+
+    part = asyncio.create_task(workload._repeat(tick))
+    await until(lambda: len(lived) > ticks)
+    part.cancel()
+    await asyncio.wait([part])
 
 
 async def test_it_stops_though_a_client_swallows_the_cancellation(workload: Workload) -> None:
@@ -135,7 +156,7 @@ async def test_it_stops_though_a_client_swallows_the_cancellation(workload: Work
     running = asyncio.create_task(workload.run())
     await busy.wait()
     running.cancel()
-    _, late = await asyncio.wait([running], timeout=1)
+    _, late = await asyncio.wait([running], timeout=PATIENCE_SECONDS)
     assert not late
 
 
