@@ -105,7 +105,7 @@ async def test_the_page_moves_without_a_prometheus(scratch: Path) -> None:
         return len(seen) > 2
 
     with demo(scratch) as running:
-        await running.ready(60)
+        await running.ready()
         await eventually(moves)
         await running.end(signal.SIGINT)
 
