@@ -88,7 +88,7 @@ def serving(
 async def enough(stack: Sandbox, **flags: Any) -> str:
     """Return a scrape timeout in which only what hangs is late: many times what a first scrape takes here and now."""
     async with serving(stack, **flags) as exporter:
-        return f"{min(60.0, max(2.0, 30 * (await exporter.scrape()).seconds)):.3f}"
+        return f"{min(60.0, max(2.0, 10 * (await exporter.scrape()).seconds)):.3f}"
 
 
 def environment(**variables: str) -> dict[str, str]:
