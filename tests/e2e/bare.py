@@ -16,7 +16,8 @@ from typing import IO, Any
 
 from blnk_exporter.sandbox.process import free_port
 
-from .exporter import environment, until
+from ..waiting import until
+from .exporter import environment
 
 PATIENCE_SECONDS = 60.0
 
@@ -54,7 +55,7 @@ class Bare:
 
     async def ended(self) -> int:
         """Wait for its end, and return the status."""
-        await until(lambda: self.process.poll() is not None, PATIENCE_SECONDS, "the end of the process")
+        await until(lambda: self.process.poll() is not None, "the end of the process")
         return self.process.returncode
 
     async def terminate(self) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ..waiting import until
 from .bare import PATIENCE_SECONDS, Bare, bare
-from .exporter import until
 
 # Long enough for a loaded machine to turn the loop, and short enough for a test.
 SECONDS = 6
@@ -72,7 +72,7 @@ async def test_a_process_that_was_stopped_goes_on(tmp_path: Path) -> None:
     ):
         await asyncio.gather(stopped.ready(), control.ready())
         stopped.process.send_signal(signal.SIGSTOP)
-        await until(lambda: psutil.Process(stopped.process.pid).status() == psutil.STATUS_STOPPED, PATIENCE_SECONDS)
+        await until(lambda: psutil.Process(stopped.process.pid).status() == psutil.STATUS_STOPPED)
         with _freezing(control):
             assert await control.ended() == 70
         stopped.process.send_signal(signal.SIGCONT)

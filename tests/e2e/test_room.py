@@ -13,8 +13,8 @@ from blnk_exporter.config.settings import Web
 from blnk_exporter.serve import listening
 from blnk_exporter.service import Service
 
-from .bare import PATIENCE_SECONDS, bare, value
-from .exporter import until
+from ..waiting import until
+from .bare import bare, value
 
 FEW_FILES = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
 # As where the system as a whole has no more files: the door does not see it coming.
@@ -97,7 +97,7 @@ async def test_a_flood_puts_itself_out(tmp_path: Path, sources: int) -> None:
 
         flooding = [asyncio.create_task(flood()) for _ in range(4)]
         try:
-            await until(lambda: service.turned_away["connections"] > 0, PATIENCE_SECONDS)
+            await until(lambda: service.turned_away["connections"] > 0)
             assert await _scrapes(port, "127.0.0.7", 50) == 50
         finally:
             for task in flooding:

@@ -4,8 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
+from ..waiting import until
 from .bare import PATIENCE_SECONDS, Bare, bare
-from .exporter import until
 
 SCRAPES = 20
 # A collector that answers at once, and one that never does.
@@ -61,9 +61,9 @@ async def test_scrapes_in_flight_are_answered(tmp_path: Path) -> None:
     """All of them, with the readings that were there and a verdict on the one that was not."""
     (tmp_path / "exporter.yml").write_text("limits: {scrape_timeout_seconds: 60}\n")
     with (tmp_path / "log").open("wb") as log, bare(tmp_path, before=HANGING, output=log) as running:
-        await until(lambda: "listening" in (tmp_path / "log").read_text(), PATIENCE_SECONDS)
+        await until(lambda: "listening" in (tmp_path / "log").read_text())
         scrapes = [asyncio.create_task(_answer(running)) for _ in range(SCRAPES)]
-        await until(lambda: _is_read(running, SCRAPES), PATIENCE_SECONDS)
+        await until(lambda: _is_read(running, SCRAPES))
         assert await running.terminate() == 0
         answers = await asyncio.gather(*scrapes)
         assert [_is_whole(answer) for answer in answers] == [True] * SCRAPES
@@ -75,10 +75,10 @@ async def test_connections_that_wait_to_be_accepted_are_answered(tmp_path: Path)
     """The process is stopped while they come, so that they wait in the backlog when it finds the signal."""
     (tmp_path / "exporter.yml").write_text("limits: {scrape_timeout_seconds: 60}\n")
     with bare(tmp_path, before=HANGING) as running:
-        await until(lambda: running.process.poll() is None and _listens(running), PATIENCE_SECONDS)
+        await until(lambda: running.process.poll() is None and _listens(running))
         running.process.send_signal(signal.SIGSTOP)
         scrapes = [asyncio.create_task(_answer(running)) for _ in range(SCRAPES)]
-        await until(lambda: _established(running) >= SCRAPES, PATIENCE_SECONDS)
+        await until(lambda: _established(running) >= SCRAPES)
         running.process.send_signal(signal.SIGTERM)
         running.process.send_signal(signal.SIGCONT)
         assert await running.ended() == 0
