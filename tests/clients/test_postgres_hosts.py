@@ -17,7 +17,8 @@ from blnk_exporter.errors import NotReady, Refused, TimedOut, Unreachable
 from blnk_exporter.formats.dsn import PostgresDsn
 from blnk_exporter.sandbox.postgres import PostgresServer
 
-from ..conftest import PASSWORD, answering, postgres_client, until_true
+from ..conftest import PASSWORD, answering, postgres_client
+from ..waiting import eventually
 from .hostile_postgres import DESCRIBED, READY, answer, authentication, hostile, message, parameter, read_request, row
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
@@ -86,7 +87,7 @@ async def test_the_target_is_found_in_any_order_and_after_a_failover(pair: Pair)
             async def promoted() -> bool:
                 return not await admin.fetchval("SELECT pg_is_in_recovery()")
 
-            await until_true(promoted, PATIENCE_SECONDS)
+            await eventually(promoted)
         finally:
             await admin.close()
         assert int(await client.fetch_text(PORT)) == standby.port

@@ -105,8 +105,10 @@ async def _start(stack: contextlib.AsyncExitStack, stage: Stage, dsn: str, repor
     task.add_done_callback(partial(_ended, report))
     stack.push_async_callback(_end, task, pool, stage.pool)
     begun = asyncio.create_task(stage.workload.begun.wait())
-    await asyncio.wait([begun, task], return_when=asyncio.FIRST_COMPLETED)
-    begun.cancel()
+    try:
+        await asyncio.wait([begun, task], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        begun.cancel()
 
 
 def _ended(report: Report, task: "asyncio.Task[None]") -> None:
