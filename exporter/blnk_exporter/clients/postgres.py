@@ -77,9 +77,10 @@ class PostgresClient:
                 return await self._fetch(asked_at, sql, arguments)
             except (SharedSession, PoliciesMet):
                 return await self._fetch(asked_at, sql, arguments)
-            except Unreachable:
-                # A connection that lay idle while the server restarted is only seen to be dead when it is used.
-                if not reused:
+            except (Unreachable, Malformed) as failure:
+                # A session that the server ended while it was idle is only seen to be dead when it is used. Where the
+                # server's last words have come and the end has not, the driver calls them an answer to nothing.
+                if not reused or self._session or failure.answered:
                     raise
                 return await self._fetch(asked_at, sql, arguments)
 
