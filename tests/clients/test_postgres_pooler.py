@@ -223,7 +223,7 @@ async def test_closing_leaves_no_transaction(postgres: Database, tmp_path: Path)
 
 
 async def test_the_books_are_read_through_a_pooler(postgres: Database, tmp_path: Path) -> None:
-    """With a time limit of their own, on a connection that is opened for them."""
+    """With their own time limit, on a connection that is opened for them."""
     async with pgbouncer(tmp_path, postgres, ignore_startup_parameters=IGNORED) as pooler:
         reader = PatientReader(pooler.dsn(), statement_timeout_seconds=77)
         for _ in range(2):

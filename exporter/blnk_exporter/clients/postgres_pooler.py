@@ -5,7 +5,7 @@ Source: PgBouncer 1.18 to 1.24, ``src/client.c``, ``src/objects.c`` and ``src/ja
 
 from ..errors import ReadingError, Refused, TimedOut, Unreachable
 
-# PgBouncer gives all of its own errors one code: protocol_violation.
+# PgBouncer gives all its errors one code: protocol_violation.
 _CODE = "08P01"
 _NOT_LET_IN = "the connection pooler answers, but its own login to PostgreSQL fails"
 # Its words, and ours for them. Where it does not reach PostgreSQL, PostgreSQL is down, although something answers.

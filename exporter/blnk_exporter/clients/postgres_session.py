@@ -142,7 +142,7 @@ class Sessions:
         self._judges_policies = False
 
     async def open(self) -> SafeSession:
-        """A session of our own where there is one; otherwise one whose transactions bring their settings.
+        """A direct session where there is one; otherwise one whose transactions bring their settings.
 
         Raises what ``connect`` raises, and Refused where the settings are not in force even so.
         """
