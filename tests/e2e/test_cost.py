@@ -139,6 +139,18 @@ async def test_every_scrape_with_all_collectors_due_is_three_statements(
             assert len(statements(logging, offset)) == 3
 
 
+async def test_no_statement_of_a_scrape_is_planned_again(healthy: Sandbox, logging: PostgresServer) -> None:
+    """The driver prepares statements of up to 15 KiB for reuse by default, and the ledger's is longer."""
+    async with serving(healthy) as exporter:
+        await exporter.scrape()
+        await exporter.scrape()
+        offset = logging.log_path.stat().st_size
+        assert (await exporter.scrape()).whole
+        sent = statements(logging, offset)
+    assert sent
+    assert [one for one in sent if "<unnamed>" in one] == []
+
+
 async def test_one_connection_to_each_server(healthy: Sandbox) -> None:
     """Blnk needs its connections itself: we take one from PostgreSQL and one from Redis."""
     watch = await asyncpg.connect(healthy.postgres.dsn())

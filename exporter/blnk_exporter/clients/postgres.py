@@ -160,6 +160,8 @@ class PostgresClient:
             response_bytes=self._response_bytes,
             server_settings=settings,
             statement_cache_size=prepared_max,
+            # By default, a statement of 15 KiB, as the ledger's, would be parsed and planned again at each scrape.
+            max_cacheable_statement_size=0,
         )
 
     def _drop(self) -> None:
