@@ -72,8 +72,9 @@ class Database:
         return self.server.log_path.read_text("utf-8", "replace")
 
     def executed(self, since: str, user: str = "exporter") -> int:
-        """How many statements a role has sent since the log looked like ``since``."""
-        return len(re.findall(rf" {user}@\S+ LOG:  (?:execute|statement)", self.log()[len(since) :]))
+        """How many statements a role has sent since the log was ``since``, except the one that reads a login's settings."""
+        sent = rf" {user}@\S+ LOG:  (?:execute [^:]+|statement): (?!COPY)"
+        return len(re.findall(sent, self.log()[len(since) :]))
 
     @asynccontextmanager
     async def admin(self, database: str = "blnk") -> AsyncIterator[asyncpg.Connection]:
