@@ -64,8 +64,9 @@ class Table:
         """Raise Malformed for rows that cannot become samples; columns beyond the declared ones do no harm."""
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Malformed(f"{self.name}: the server's answer is not a list of rows")
+        declared = {*self.labels, *self.columns, *self.states}
         for row in rows:
-            if missing := {*self.labels, *self.columns, *self.states} - row.keys():
+            if missing := declared - row.keys():
                 raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
             for column in self.columns:
                 if not isinstance(row[column], int | float | None):
@@ -75,8 +76,13 @@ class Table:
         """What the rows say; a NULL says nothing. ``address`` is told by the metrics that have it as a label."""
         for row in rows:
             known = {"address": address} | {label: str(row[label]) for label in self.labels}
+            # Most metrics of a table have the same labels, and many columns of a row are NULL.
+            values_of: dict[tuple[str, ...], tuple[str, ...]] = {}
             for column, metric in self.columns.items():
-                yield from metric.at(tuple(map(known.__getitem__, metric.labels)), row[column])
+                if (number := row[column]) is not None:
+                    names = metric.labels
+                    values = values_of.get(names) or values_of.setdefault(names, tuple(map(known.__getitem__, names)))
+                    yield from metric.at(values, number)
             for column, (metric, values) in self.states.items():
                 labels = tuple(map(known.__getitem__, metric.labels[:-1]))
                 for value in values if row[column] is not None else ():
