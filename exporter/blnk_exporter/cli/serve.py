@@ -23,9 +23,9 @@ def serve(**options: Any) -> None:
 
     SIGHUP reads the configuration again, as does any change of one of its files; SIGTERM and SIGINT stop.
     """
-    _, errors = line_writer.install()
     load = loader(options, dict(os.environ))
     settings = load_or_exit(load).settings
+    _, errors = line_writer.install()
     log.set_up(settings.own.log.level, settings.own.log.format)
     service = Service(load)
     service.log_lines_dropped = lambda: errors.dropped
