@@ -23,7 +23,7 @@ _STARTS = 7
 async def ask(bench: Bench, *, checkout: Path) -> Answer:
     """Compare with the package in ``checkout``, run by the same interpreter with the same libraries.
 
-    Raises BenchmarkError where there is no such package.
+    Raises BenchmarkError if the package is missing there.
     """
     source = checkout / "exporter"
     if not (source / "blnk_exporter").is_dir():

@@ -11,7 +11,7 @@
     └── ReadingError           one source, one scrape
         ├── Unreachable        nobody answers there
         ├── Refused            somebody answers, and says no: password, right, policy
-        │   ├── NotReady       the server answers that it serves nobody yet, or no longer
+        │   ├── NotReady       the server answers that it serves no client yet, or no longer
         │   └── NotAsked       the fault is on our side, before anything was sent: a file, a setting
         ├── TimedOut           no answer in time
         │   ├── TooDear        the server gave up after the time that a statement may take
@@ -121,7 +121,7 @@ class NotReady(Refused):
 
 
 class NotAsked(Refused):
-    """Our own side stands in the way: a file that cannot be read, a setting that cannot be used."""
+    """The fault is on our side: a file that cannot be read, a setting that cannot be used."""
 
     answered = None
 

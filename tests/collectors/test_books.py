@@ -156,7 +156,7 @@ async def test_what_is_too_dear_is_not_tried_at_every_scrape(newest: Ledger) -> 
     for _ in range(2):
         with pytest.raises(TooDear):
             await COLLECTOR.read(books)
-    # Each try is a login of its own.
+    # Each try is a separate login.
     assert newest.server.log()[len(before) :].count("connection authorized: user=postgres") == 1
 
 

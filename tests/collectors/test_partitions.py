@@ -83,7 +83,7 @@ async def test_a_partitioned_table_is_its_partitions(ledger: Ledger) -> None:
 
 
 async def test_inheritance_children_count(ledger: Ledger) -> None:
-    """As the chunks of a hypertable do, in a schema of their own; the parent is empty."""
+    """As the chunks of a hypertable do, in another schema; the parent is empty."""
     run = ledger.connection.execute
     await run("CREATE SCHEMA chunks; CREATE TABLE chunks.one (CHECK (id > 0)) INHERITS (blnk.transaction_journal)")
     await run(JOURNAL.replace("blnk.{}", "chunks.{}").format("one", "1, 3000"))
@@ -119,7 +119,7 @@ async def test_what_cannot_be_summed_is_absent(ledger: Ledger) -> None:
     assert gaps == dict.fromkeys(("rows", "sizes"), "a partitioned table has no partitions")
 
 
-async def test_a_partition_without_its_trigger_is_no_guard(ledger: Ledger) -> None:
+async def test_a_partition_without_its_trigger_is_unguarded(ledger: Ledger) -> None:
     """One that was switched off on a part, and a child that never had it."""
     run, name = ledger.connection.execute, "prevent_snapshot_update_trigger"
 
@@ -137,7 +137,7 @@ async def test_a_partition_without_its_trigger_is_no_guard(ledger: Ledger) -> No
 
 
 async def test_indexes_of_partitions_count_once(ledger: Ledger) -> None:
-    """Those in another schema, too; one that is not valid is seen there."""
+    """Also those in another schema; one that is not valid is seen there."""
     before = (await read(ledger, catalog))[0]["indexes"][()]
     await ledger.connection.execute(PARTITION)
     found, gaps = await read(ledger, catalog)

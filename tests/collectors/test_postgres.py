@@ -58,7 +58,7 @@ def test_samples_of_rows() -> None:
     ids=str,
 )
 def test_a_server_that_replies_is_up(failure: ReadingError, up: int | None) -> None:
-    """A refusal of the exporter pages nobody; where nothing was asked, nothing is known."""
+    """A refusal of the exporter does not page; where nothing was asked, nothing is known."""
     found = page(COLLECTOR.samples([Result(Somewhere("a:1"), failure=failure)]))
     assert found == ({} if up is None else {"blnk_postgres_up": {("a:1",): up}})
 

@@ -88,7 +88,7 @@ async def test_no_right_to_the_database(ground: Ground, store: ValkeyServer) -> 
 
 
 async def test_a_schema_of_someone_else(ground: Ground, store: ValkeyServer) -> None:
-    """One sentence for each collector and nothing of single columns; the same where there is no schema at all."""
+    """One sentence for each collector and nothing of single columns; the same if the schema is missing."""
     foreign = f"""
         DROP SCHEMA blnk CASCADE; CREATE SCHEMA blnk;
         CREATE TABLE blnk.transactions (id int, reference text, name text); CREATE TABLE blnk.balances (id int);

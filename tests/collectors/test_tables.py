@@ -131,7 +131,7 @@ async def test_statistics_that_a_crash_has_lost_are_not_zero(tmp_path: Path) -> 
         async with database.admin("postgres") as admin:
             await admin.execute("CREATE SCHEMA blnk")
             await admin.execute("CREATE TABLE blnk.ledgers AS SELECT n FROM generate_series(1, 1000) n")
-            # What tells Blnk's schema from another one; nothing is told of a view.
+            # What tells Blnk's schema from another one; a view has no series.
             await admin.execute(
                 "CREATE VIEW blnk.transactions AS SELECT '' AS transaction_id, '' AS reference, '' AS status, '' AS currency"
             )

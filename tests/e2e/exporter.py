@@ -26,7 +26,7 @@ from ..waiting import PATIENCE_SECONDS, eventually, until
 from .page import TEXT, Page, parse
 
 HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
-# Without the header: a slow machine is no reason for a collector to be late. Below what a test waits for an answer.
+# Without the header: a slow machine must not make a collector late. Below what a test waits for an answer.
 AMPLE = {"limits.scrape_timeout_seconds": 60, "limits.statement_timeout_seconds": 60}
 
 

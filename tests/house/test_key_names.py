@@ -28,7 +28,7 @@ def known() -> set[str]:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every text that ships, with its file; of a module each string by itself, docstrings included."""
+    """Every text that ships, with its file; of a module each string separately, docstrings included."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.split("\0"):
         path = ROOT / name

@@ -20,7 +20,7 @@ SKIPS = {
 
 
 def test_only_tests_programs_looks_for_programs() -> None:
-    """A skip of its own in a test would also be skipped in CI."""
+    """A separate skip in a test would also be skipped in CI."""
     found = []
     for path in sorted(TESTS.rglob("*.py")):
         name = str(path.relative_to(TESTS))

@@ -55,7 +55,7 @@ def test_a_rolled_back_id_is_forgotten_when_nobody_can_bring_it() -> None:
     tail = begun(10)
     take(tail, [12], 12, Snapshot(90, 100), now=0.0)
     take(tail, [], 12, Snapshot(90, 105), now=9.0)
-    take(tail, [], 12, Snapshot(90, 110), now=10.0)  # the fence: from 110 on nobody can
+    take(tail, [], 12, Snapshot(90, 110), now=10.0)  # the fence: from 110 on no transaction can
     take(tail, [], 12, Snapshot(109, 500), now=5000.0)
     assert awaited(tail) == [11]
     take(tail, [], 12, Snapshot(110, 500), now=5001.0)

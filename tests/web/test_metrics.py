@@ -162,7 +162,7 @@ async def test_too_many_at_once_are_turned_away(stage: Stage) -> None:
         reply = await stage.get("/metrics")
         assert reply.status == 503
         assert "limits.requests" in await reply.text()
-    assert not any(task.done() for task in waiting), "nobody waited for a place"
+    assert not any(task.done() for task in waiting), "no request waited for a place"
     assert (await stage.get("/-/healthy")).status == 200
     stage.opened.set()
     assert [reply.status for reply in await asyncio.gather(*waiting)] == [200] * 3

@@ -24,7 +24,7 @@ _REFUSED_SECONDS = 60.0
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
-    return Metric(f"blnk_books_{name}", f"{help_} Read on an interval of its own.", labels, source)
+    return Metric(f"blnk_books_{name}", f"{help_} Read on its own interval.", labels, source)
 
 
 BALANCES = _metric("balances", "Balances in the ledger.", "balances")

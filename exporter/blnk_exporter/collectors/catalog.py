@@ -3,7 +3,7 @@
 Source:   blnk.gorp_migrations, max(id) of the tables that grow, pg_trigger, pg_index
 Needs:    SELECT on the columns that deploy/postgres/exporter_role.sql names
 By hand:  psql -c 'SELECT max(id) FROM blnk.gorp_migrations'
-Cost:     1 statement, on an interval of its own (limits.slow_interval_seconds); O(1) in the size of the ledger
+Cost:     1 statement, on its own interval (limits.slow_interval_seconds); O(1) in the size of the ledger
 """
 
 import time
@@ -19,7 +19,7 @@ from ..table import Rows, Table, TableReader
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
-    return Metric(f"blnk_catalog_{name}", f"{help_} Read on an interval of its own.", labels, source)
+    return Metric(f"blnk_catalog_{name}", f"{help_} Read on its own interval.", labels, source)
 
 
 # What migrations tell of the release; Blnk itself does not look at them when it starts.

@@ -3,7 +3,7 @@
 Source:   pg_extension; pg_stat_statements(false), which leaves the statements' texts unread
 Needs:    the extension in Blnk's database, 1.8 or newer; a role with pg_read_all_stats and USAGE on the extension's schema
 By hand:  psql -c 'SELECT sum(total_exec_time) FROM pg_stat_statements'
-Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no series per statement
+Cost:     1 statement per server, on its own interval (limits.slow_interval_seconds); no series per statement
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from ..table import Database, Table
 
 
 def _metric(name: str, help_: str, source: str, *labels: str) -> Metric:
-    return Metric(f"blnk_statements_{name}", f"{help_} Read on an interval of its own.", ("address", *labels), source)
+    return Metric(f"blnk_statements_{name}", f"{help_} Read on its own interval.", ("address", *labels), source)
 
 
 _UNTOLD = "Without a known role of Blnk, all are other."

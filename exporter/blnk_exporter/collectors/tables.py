@@ -3,7 +3,7 @@
 Source:   pg_stat_user_tables, pg_class.reltuples, pg_table_size, pg_indexes_size, pg_database_size; partitions by pg_inherits
 Needs:    a role with LOGIN; reading the sizes takes a lock that only ALTER TABLE and its like stand against
 By hand:  psql -c "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE schemaname = 'blnk'"
-Cost:     1 statement per server, on an interval of its own (limits.slow_interval_seconds); no row of the ledger is read;
+Cost:     1 statement per server, on its own interval (limits.slow_interval_seconds); no row of the ledger is read;
           in proportion to the number of partitions, up to 5000 of them
 """
 
@@ -35,7 +35,7 @@ _NAMES = f"ARRAY{list(NAMES)}"
 
 
 def _metric(name: str, help_: str, source: str) -> Metric:
-    return Metric(f"blnk_tables_{name}", f"{help_} Read on an interval of its own.", ("address", "table"), source)
+    return Metric(f"blnk_tables_{name}", f"{help_} Read on its own interval.", ("address", "table"), source)
 
 
 # A replica has statistics of its own, and a crash loses them: both begin at 0 while the table is full. reltuples comes with
@@ -156,7 +156,7 @@ DATABASE = Table(
     columns={
         "size": Metric(
             "blnk_tables_database_size_bytes",
-            "Size of Blnk's database on disk. Read on an interval of its own.",
+            "Size of Blnk's database on disk. Read on its own interval.",
             ("address",),
             "pg_database_size",
         )

@@ -62,7 +62,7 @@ def find(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Listeni
 
 
 def _of_file(value: Any) -> tuple[str, str, int]:
-    """The address of exporter.yml, or the default where there is none that can be used."""
+    """The address of exporter.yml, or the default if it has none that can be used."""
     text = str(value).strip()
     try:
         return text, *addresses.listen(text)

@@ -17,7 +17,7 @@ _OPEN_STATUSES = "('QUEUED', 'SCHEDULED', 'INFLIGHT')"
 
 
 def _position(name: str) -> str:
-    """How far a table was followed, and what else the statements are told."""
+    """How far a table was followed, and what else the statements need to know."""
     return f"""
     SELECT coalesce(($1::json ->> '{name}')::bigint, 9223372036854775807) AS position, ($1::json ->> '{name}') IS NULL AS first,
            $1::json -> '{name}_again' AS again, $1::json ->> 'zone' AS zone,

@@ -1,4 +1,4 @@
-"""Heartbeats of the stand-in's workers, written by a thread with an event loop and a connection of its own.
+"""Heartbeats of the stand-in's workers, written by a thread with its own event loop and connection.
 
 asynq writes one every five seconds, with a TTL of ten. An event loop that runs sixteen workloads on a slow machine
 misses that, and the exporter then truthfully reports workers that are gone.

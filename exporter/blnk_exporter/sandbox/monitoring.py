@@ -26,7 +26,7 @@ from .process import ServerProcess, on_free_port
 _HOST = "127.0.0.1"
 _PROMETHEUS = ("prometheus",)
 _ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
-# Far beyond need: a busy machine is no reason to give up.
+# Far beyond need: a busy machine must not end the wait.
 _START_SECONDS = 120.0
 _PROBE_SECONDS = 0.25
 _STOP = ((signal.SIGTERM, 20.0),)

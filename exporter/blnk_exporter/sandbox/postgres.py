@@ -20,7 +20,7 @@ from .failure import ServerError
 from .process import Guard, ServerProcess, on_free_port, removes_after_us, run
 
 _HOST = "127.0.0.1"
-# Far beyond need: a busy machine is no reason to give up.
+# Far beyond need: a busy machine must not end the wait.
 _START_SECONDS = 120.0
 # "fast", then "immediate" shutdown: https://www.postgresql.org/docs/16/server-shutdown.html
 _STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0))

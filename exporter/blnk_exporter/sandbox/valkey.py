@@ -17,7 +17,7 @@ from .binaries import valkey_server
 from .process import Guard, ServerProcess, on_free_port, removes_after_us
 
 _HOST = "127.0.0.1"
-# Far beyond need: a busy machine is no reason to give up.
+# Far beyond need: a busy machine must not end the wait.
 _START_SECONDS = 120.0
 _PROBE_SECONDS = 0.25
 _STOP = ((signal.SIGTERM, 3.0),)
