@@ -91,6 +91,7 @@ def redis(*, first: bool = True, board: str = "redis") -> Panel:
             "BlnkRedisReplica",
             "BlnkRedisLoading",
             "BlnkRedisRefusesWrites",
+            "BlnkExporterCollectorFailing",
             *(_BLIND if first else ()),
         ),
         board=board,

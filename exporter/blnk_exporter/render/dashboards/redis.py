@@ -74,6 +74,7 @@ _THERE = (
         kind="state-timeline",
         states={0: ("DOWN", "red"), 1: ("LOADING", "red"), 2: ("UP", "green"), 3: ("REFUSES EXPORTER", "orange")},
         alerts=("BlnkRedisDown", "BlnkRedisLoading"),
+        runbooks=("BlnkExporterCollectorFailing",),
         width=6,
         height=5,
     ),
