@@ -31,7 +31,6 @@ ODD = {
     "plan_cache_mode": "force_custom_plan",
     "DateStyle": "SQL, DMY",
     "IntervalStyle": "sql_standard",
-    "TimeZone": "Asia/Kolkata",
     "bytea_output": "escape",
     "extra_float_digits": "-15",
     "standard_conforming_strings": "off",
@@ -64,6 +63,12 @@ async def test_no_setting_of_the_database_reaches_a_session(each_postgres: Datab
         assert isolation == "read committed"
         if later:
             assert await client.fetch_text("SELECT current_setting('transaction_timeout')") == "0"
+
+
+async def test_the_time_zone_of_the_database_stays(postgres: Database) -> None:
+    """Blnk's columns without a zone hold the time of that zone, and are read in it."""
+    async with defaults(postgres, {"TimeZone": "Asia/Kolkata"}), postgres_client(postgres.dsn()) as client:
+        assert await client.fetch_text("SELECT current_setting('TimeZone')") == "Asia/Kolkata"
 
 
 async def test_every_pinned_setting_is_tried() -> None:

@@ -268,7 +268,7 @@ async def test_three_round_trips_for_all_rooms_of_redis(each_store: ValkeyServer
         rooms = [
             Room(queues.COLLECTOR, (QueueSource(client, names, 1000),)),
             Room(workers.COLLECTOR, (HeartbeatSource(client, names),)),
-            Room(redis.COLLECTOR, (client,)),
+            Room(redis.COLLECTOR, (redis.RedisSource(client),)),
         ]
         scraper = Scraper(rooms)
         await scraper.scrape(budget_seconds=PATIENCE_SECONDS)

@@ -25,10 +25,10 @@ _PINNED = {
     "jit": "off",
     # Nothing of ours is planned better for being told its argument, and to plan takes longer than to run.
     "plan_cache_mode": "force_generic_plan",
-    # How values are written and read.
+    # How values are written and read. Not TimeZone: Blnk has columns without a zone whose default is now(), so they hold the
+    # time of the database's zone and must be read in it.
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
