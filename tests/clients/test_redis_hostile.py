@@ -77,7 +77,7 @@ async def _served(port: int, directory: Path) -> AsyncIterator[Any]:
     blnk_json = directory / "blnk.json"
     blnk_json.write_text(json.dumps(nowhere | {"redis": {"dns": f"redis://:secret@127.0.0.1:{port}"}}))
     with serve(blnk_json, directory) as running:
-        yield await running.ready(PATIENCE_SECONDS)
+        yield await running.ready()
 
 
 async def test_memory_and_liveness_of_the_process(tmp_path: Path) -> None:
