@@ -49,10 +49,14 @@ async def _beat(pool: ConnectionPool, consumers: Consumers, stop: threading.Even
         asynq, due = Asynq(redis), 0.0
         while not stop.is_set():
             if time.monotonic() >= due:
-                with contextlib.suppress(OSError, RedisError):
-                    for consumer in consumers():
-                        await asynq.beat(consumer.server, consumer.working, time.time())
+                try:
+                    # One that waits longer is too late, as when the server was frozen or killed under it.
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        for consumer in consumers():
+                            await asynq.beat(consumer.server, consumer.working, time.time())
                     due = time.monotonic() + HEARTBEAT_SECONDS
+                except (OSError, RedisError, RuntimeError, EOFError):
+                    await pool.disconnect()
                 tried()
             await asyncio.sleep(_LOOK_SECONDS)
     await pool.disconnect()
