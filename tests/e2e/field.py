@@ -13,8 +13,6 @@ from .exporter import Exporter, serving
 
 # Longer than any rule holds or looks back before it fires in one of the scenarios.
 PATIENCE_SCRAPES = 25
-# A quarter of the transactions: sixteen deployments in one event loop are more than a slow machine has time for.
-TICK_SECONDS = 2.0
 Key = frozenset[tuple[str, str]]
 # How busy the machine is that runs the tests is no part of any scenario.
 OF_THIS_MACHINE = frozenset({"BlnkHostCpuHigh", "BlnkHostMemoryHigh"})
@@ -79,7 +77,7 @@ class Field:
 
 async def deploy(name: str) -> Place:
     sandbox_ends, exporter_ends = contextlib.AsyncExitStack(), contextlib.AsyncExitStack()
-    stack = await sandbox_ends.enter_async_context(sandbox.running(name, tick_seconds=TICK_SECONDS))
+    stack = await sandbox_ends.enter_async_context(sandbox.running(name))
     # The disk of this machine is its own affair; where it is the scenario's, the sandbox says how full it is.
     flags = {} if stack.statvfs else {"collectors__host": False}
     exporter = await exporter_ends.enter_async_context(

@@ -44,7 +44,6 @@ async def running(
     *,
     report: Report = lambda _: None,
     release: Release = "0.15.2",
-    tick_seconds: float = 0.5,
 ) -> AsyncIterator[Sandbox]:
     """Run a deployment of Blnk in the state that ``scenario`` names; about two seconds until it is ready.
 
@@ -66,7 +65,6 @@ async def running(
             await _create_database(postgres, release)
             report(f"Blnk's schema of release {release} is there")
             stage = await _stage(stack, directory, postgres, valkey, release, chain=chosen.chain)
-            stage.workload.tick_seconds = tick_seconds
             await stage.workload.prepare(time.time())
             await chosen.trouble(stage)
             await _start(stack, stage, postgres.dsn(database=_DATABASE, sslmode="disable"), report)

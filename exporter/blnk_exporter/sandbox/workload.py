@@ -58,7 +58,6 @@ class Workload:
         self.begun = asyncio.Event()
         self._redis = redis
         # Longer ticks are fewer transactions, for less CPU.
-        self.tick_seconds = _TICK_SECONDS
         self._pool = pool
         self._release: Release = release
         self._jobs: Jobs = {}
@@ -171,7 +170,7 @@ class Workload:
             await self._survive(part, time.time())
             if task.cancelling():  # a client that is cancelled at a bad moment may keep that to itself
                 return
-            await asyncio.sleep(self.tick_seconds)
+            await asyncio.sleep(_TICK_SECONDS)
 
     async def _survive(self, part: Part, now: float) -> None:
         try:
