@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
 from blnk_exporter.sandbox import ledger_trouble, schema, topology
+from blnk_exporter.sandbox.asynq import Asynq
 from blnk_exporter.sandbox.postgres import PostgresServer
+from blnk_exporter.sandbox.task import Server, Task
 from blnk_exporter.sandbox.valkey import ValkeyServer
+from blnk_exporter.sandbox.worker import Consumer, Job
 from blnk_exporter.sandbox.workload import Workload
 
 from ..waiting import PATIENCE_SECONDS, until
@@ -38,7 +42,7 @@ async def workload(pool: Pool, redis: Redis, request: pytest.FixtureRequest) -> 
 async def live(workload: Workload, seconds: float) -> None:
     """Let time pass for the workload, faster than it does."""
     for tick in range(int(seconds * 2)):
-        await workload._step(workload.wanted_now + tick / 2)
+        await workload.step(workload.wanted_now + tick / 2)
 
 
 async def test_every_outcome_appears_and_the_books_balance(workload: Workload, pool: Pool) -> None:
@@ -98,6 +102,39 @@ async def test_trouble_with_redis_and_database_is_survived(
     assert await pool.fetchval("SELECT count(*) FROM blnk.transactions") > before + 100
     assert await pool.fetch(UNBALANCED) == []
     assert await pool.fetch(DIVERGING) == []
+
+
+async def test_no_queue_starves_behind_full_ones(redis: Redis) -> None:
+    """Commits have the last queue: in a fixed order they would wait until all others are empty."""
+    jobs = {}
+    server = Server(host="h", pid=1, concurrency=1, queues={"full": 1, "last": 1}, started_at=0)
+    consumer = Consumer(asynq=Asynq(redis), server=server, jobs=jobs, task_seconds=0)
+    for queue in ["full"] * 50 + ["last"]:
+        job = Job(task=Task(type=queue, queue=queue, payload=b"{}"), work=AsyncMock())
+        jobs[queue, job.task.id] = job
+        await consumer.asynq.enqueue({job.task: 0})
+    for now in range(50):
+        await consumer.tick(now)
+    assert job.work.await_count == 1
+    assert await redis.llen("asynq:{full}:pending") > 0
+
+
+async def test_clients_post_no_faster_than_the_worker_processes(workload: Workload, pool: Pool) -> None:
+    """On a machine that is slow, queues would grow without end, and a healthy deployment would raise alerts."""
+    (consumer, _), ticks = workload._consumers, []
+
+    async def slow(_: float) -> None:
+        ticks.append(1)
+        await asyncio.sleep(0.5)
+
+    count = "SELECT count(*) FROM blnk.transactions WHERE status IN ('QUEUED', 'SCHEDULED')"
+    before, consumer.tick = await pool.fetchval(count), slow
+    running = asyncio.create_task(workload.run())
+    await until(lambda: len(ticks) > 4)
+    running.cancel()
+    await asyncio.wait([running])
+    # A request of two has up to three transactions, seldom.
+    assert await pool.fetchval(count) - before <= len(ticks) * 3
 
 
 async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, pool: Pool) -> None:

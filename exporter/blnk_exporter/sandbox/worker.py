@@ -3,6 +3,7 @@
 It works in ticks: what it takes in one tick is active for all to see and is finished in a later one.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -48,8 +49,9 @@ class Consumer:
     async def tick(self, now: float) -> None:
         """Finish what is due, then take as much as there are free hands."""
         await self._finish([taken for taken in self._taken if now - taken.taken_at >= self.task_seconds], now)
-        queues = list(self.server.queues)
-        while len(self._taken) < self.server.concurrency and (found := await self.asynq.dequeue(queues, now)):
+        while len(self._taken) < self.server.concurrency and (
+            found := await self.asynq.dequeue(_shuffled(self.server.queues), now)
+        ):
             # An unknown task is not ours: it stays active, as one does whose worker was killed.
             if job := self.jobs.get(found):
                 self._taken.append(_Taken(job=job, taken_at=now))
@@ -91,3 +93,8 @@ class Consumer:
             await self.asynq.retry(task, now + _RETRY_BASE_SECONDS + task.retried**4, now)
         self._taken.remove(taken)
         self.jobs[task.queue, task.id] = Job(task=task, work=taken.job.work)
+
+
+def _shuffled(weights: Mapping[str, int]) -> list[str]:
+    """Order queues by chance, the heavier ones mostly first, so that none starves; asynq processor.go, queues."""
+    return sorted(weights, key=lambda queue: random.random() ** (1 / weights[queue]), reverse=True)

@@ -57,15 +57,14 @@ class Workload:
         self.customers = Customers(accounts=(), release=release, random=random.Random())
         self.begun = asyncio.Event()
         self._redis = redis
-        # Longer ticks are fewer transactions, for less CPU.
         self._pool = pool
         self._release: Release = release
         self._jobs: Jobs = {}
         self._holds: list[tuple[float, Transfer, str]] = []
         self._consumers = self._hire()
         self._beaten_at = 0.0
-        # Each part for itself: a database that says nothing must not stop the heartbeats.
-        self.parts: list[Part] = [self._post_some, self._decide, self._work, self._beat, self.keeper.tick]
+        # Each part has its own loop: a database that says nothing must not stop the heartbeats.
+        self.parts: list[Part] = [self._trade, self._beat, self.keeper.tick]
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -94,9 +93,13 @@ class Workload:
         for tick in range(int(_LIVED_SECONDS / _TICK_SECONDS) + 1):
             at = beginning + tick * _TICK_SECONDS
             async with history.backdated(self._pool, at):
-                await self._step(at)
+                await self.step(at)
         # A deployment that has lived a while has been looked at by autovacuum.
         await self._pool.execute("ANALYZE")
+
+    async def step(self, now: float) -> None:
+        """Do once what ``run`` does every half second."""
+        await self._in_turn(self.parts, now)
 
     async def run(self) -> None:
         """Work until cancelled; the worker then takes its leave as one that stops in order.
@@ -165,11 +168,8 @@ class Workload:
         return Job(task=Task(type=queue, queue=queue, payload=payload), work=deliver)
 
     async def _repeat(self, part: Part) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
         while True:
-            await self._survive(part, time.time())
-            if task.cancelling():  # a client that is cancelled at a bad moment may keep that to itself
-                return
+            await self._in_turn((part,), time.time())
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _survive(self, part: Part, now: float) -> None:
@@ -178,12 +178,16 @@ class Workload:
         except (*_DATABASE_TROUBLE, RedisError) as error:
             _log.debug("workload: %s", error)
 
-    async def _step(self, now: float) -> None:
+    async def _in_turn(self, parts: Sequence[Part], now: float) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        for part in self.parts:
+        for part in parts:
             await self._survive(part, now)
-            if task.cancelling():  # which a client may have kept to itself, see _repeat
+            if task.cancelling():  # a client library may have swallowed the cancellation
                 raise asyncio.CancelledError
+
+    async def _trade(self, now: float) -> None:
+        """Post and process in turn: in loops of their own, a slow machine would process less than it posts."""
+        await self._in_turn((self._post_some, self._decide, self._work), now)
 
     async def _post_some(self, now: float) -> None:
         await self.post([transfer for _ in range(_REQUESTS_PER_TICK) for transfer in self.customers.some(now)])
