@@ -10,6 +10,8 @@ from blnk_exporter.render.fill import Site, fill
 from blnk_exporter.render.rules import Alert, Template, templates
 
 STEP_SECONDS = 15
+# Seconds between two samples where a story is up to so long: promtool looks at each of them.
+_STEPS = ((STEP_SECONDS, 2 * 3600), (60, 12 * 3600), (120, 2 * 86_400), (300, 1e9))
 LIMITS = thresholds.load()
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -54,7 +56,7 @@ class Case:
     severity: str = ""
     seconds: int = 0
     calm_seconds: int = 0
-    step_seconds: int = STEP_SECONDS
+    step_seconds: int = 0
 
 
 def seconds(span: str) -> int:
@@ -72,17 +74,18 @@ def told(name: str, case: Case) -> dict[str, Any]:
     template, alert = found(name)
     severity = case.severity or next(iter(alert.severity))
     window = case.calm_seconds or max([300, *(seconds(span) for span in _windows(template, alert))])
-    held = seconds(alert.severity[severity]) + 4 * case.step_seconds
+    step = case.step_seconds or next(step for step, longest in _STEPS if window <= longest)
+    held = seconds(alert.severity[severity]) + 4 * step
     calm, trouble = window + held, case.seconds or window + held
-    after = window + seconds(alert.keep_firing_for) + 8 * case.step_seconds
+    after = window + seconds(alert.keep_firing_for) + 8 * step
     phases = [(case.quiet, calm), (case.loud, trouble), (case.quiet, after)]
     names = dict.fromkeys((*case.quiet, *case.loud))
     series = [
-        course(selector, [(phase.get(selector), length) for phase, length in phases], case.step_seconds)
+        course(selector, [(phase.get(selector), length) for phase, length in phases], step)
         for selector in names
     ]
     series += [
-        course(selector, [(told_, calm + trouble + after)], case.step_seconds)
+        course(selector, [(told_, calm + trouble + after)], step)
         for selector, told_ in case.always.items()
     ]
     # With every label that its text names for certain: one that the expression drops is a hole in a sentence.
@@ -93,11 +96,11 @@ def told(name: str, case: Case) -> dict[str, Any]:
     selector = f'alertname="{name}",severity="{severity}",alertstate="firing"'
     firing = f"count(ALERTS{{{selector}{labels}}}) or vector(0)"
     # The last moment of each phase.
-    ends = (end - case.step_seconds for end in (calm, calm + trouble, calm + trouble + after))
+    ends = (end - step for end in (calm, calm + trouble, calm + trouble + after))
     moments = zip(ends, (0, 1, 0), strict=True)
     return {
         "name": f"{name} {severity}",
-        "interval": f"{case.step_seconds}s",
+        "interval": f"{step}s",
         "input_series": series,
         "promql_expr_test": [
             {"expr": f"({firing}) > bool 0", "eval_time": f"{at}s", "exp_samples": [{"labels": "{}", "value": value}]}

@@ -71,21 +71,35 @@ async def filled_store(farm: Farm) -> ValkeyServer:
     return await fill(await farm.store("valkey"))
 
 
-@pytest.mark.parametrize("collector", COLLECTORS, ids=_name)
-async def test_the_printed_rights_are_enough(
-    ground: Ground, each_filled_store: ValkeyServer, collector: Collector[Any]
-) -> None:
-    """Every fact that a superuser gets, in each release and on each server."""
-    found = settings(ground, each_filled_store, collector.name)
-    async with granted(found, ground, each_filled_store):
+async def judge_enough(collector: Collector[Any], ground: Ground, store: ValkeyServer) -> None:
+    """The printed rights give every fact that a superuser gets."""
+    found = settings(ground, store, collector.name)
+    async with granted(found, ground, store):
         least = await told(found)
-    most = await told(settings(ground, each_filled_store, collector.name, least=False))
+    most = await told(settings(ground, store, collector.name, least=False))
     assert (least is None) == (most is None)
     if least is None or most is None:
         assert collector.rights == ()
         return
     assert (least.failure, least.gaps) == (None, {})
     assert least.rows == most.rows
+
+
+@pytest.mark.parametrize("collector", COLLECTORS, ids=_name)
+async def test_the_printed_rights_are_enough(
+    ground: Ground, filled_store: ValkeyServer, collector: Collector[Any]
+) -> None:
+    """In each release and on each PostgreSQL."""
+    await judge_enough(collector, ground, filled_store)
+
+
+@pytest.mark.parametrize("ground", [(16, "0.15.2")], indirect=True, ids=_name)
+@pytest.mark.parametrize("collector", sorted({collector for collector, _ in OF_REDIS}, key=_name), ids=_name)
+async def test_the_printed_rights_are_enough_in_redis(
+    ground: Ground, each_filled_store: ValkeyServer, collector: Collector[Any]
+) -> None:
+    """In Valkey and in Redis."""
+    await judge_enough(collector, ground, each_filled_store)
 
 
 async def told_less(collector: Collector[Any], right: Right, ground: Ground, store: ValkeyServer) -> Any:
@@ -116,6 +130,7 @@ async def judge(collector: Collector[Any], right: Right, ground: Ground, store: 
     assert whole.rows - part.rows == facts & whole.rows
 
 
+@pytest.mark.parametrize("ground", [(15, "0.13.2"), (18, "0.15.2")], indirect=True, ids=_name)
 @each(OF_POSTGRES)
 async def test_one_right_less_in_postgres_is_its_facts_less(
     ground: Ground, filled_store: ValkeyServer, collector: Collector[Any], right: Right

@@ -1,4 +1,4 @@
-"""From trouble in the deployment to a message and a picture: real servers, the shipped rules, routes and dashboards.
+"""From trouble in the deployment to page, message and picture: real servers, the shipped rules, routes and dashboards.
 
 All scenarios stand side by side, each a cluster of its own to one Prometheus, so an alert that mixes two of them up shows.
 """
@@ -6,6 +6,7 @@ All scenarios stand side by side, each a cluster of its own to one Prometheus, s
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -20,6 +21,8 @@ from ..dashboards.asking import UNSEEN, Asked, asked, chosen
 from ..programs import ALERTMANAGER
 from ..waiting import eventually, until
 from .field import PATIENCE_SCRAPES, Field, Place, deploy
+from .page import OPENMETRICS, lint
+from .promises import MOVES, PROMISES
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -75,12 +78,78 @@ async def _scraped(places: Mapping[str, Place]) -> float:
     return max(found)
 
 
+def test_every_scenario_has_a_promise() -> None:
+    """A scenario that is added without saying what it must show would prove nothing."""
+    assert PROMISES.keys() == SCENARIOS.keys()
+
+
 async def test_the_chain_is_alive(watched: Field) -> None:
     """The Watchdog fires and arrives: without it silence would mean nothing."""
     await until(
         lambda: any(delivery.receiver == "dead-mans-switch" for delivery in watched.deliveries),
         seconds=watched.patience_seconds,
     )
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_page_shows_what_the_scenario_promises(watched: Field, name: str) -> None:
+    """This is the product: the state of the deployment and the page say the same."""
+    promise, wrong = PROMISES[name], []
+
+    async def kept() -> bool:
+        # A starved workload may be behind for a moment.
+        page = await watched.places[name].exporter.scrape()
+        wrong[:] = [
+            *({"failures": page.failures} if page.failures != promise.failures else ()),
+            *(f"check {number}" for number, check in enumerate(promise.true) if not check(page)),
+            *(there for prefix in promise.absent for there in page.names(prefix)),
+        ]
+        return not wrong
+
+    with suppress(AssertionError):
+        await eventually(kept)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_page_is_well_formed(watched: Field, name: str) -> None:
+    """No made-up number (NaN, infinity, -1), nothing for promtool to complain of, and the same metrics in OpenMetrics."""
+    exporter = watched.places[name].exporter
+    text, openmetrics = await exporter.scrape(), await exporter.scrape(accept=OPENMETRICS)
+    odd = [
+        (metric, dict(labels), value)
+        for metric, series in text.samples.items()
+        for labels, value in series.items()
+        # How far a clock is ahead has a sign.
+        if metric.startswith("blnk_")
+        and not 0 <= value < float("inf")
+        and "_setting_" not in metric
+        and metric != "blnk_workers_clock_skew_seconds"
+    ]
+    assert odd == []
+    assert text.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert lint(text.body) == ""
+    assert openmetrics.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    # What comes and goes with the moving workload, or what the library says of this process, is not compared.
+    known = {
+        metric
+        for metric in set(text.samples) ^ set(openmetrics.samples)
+        if not metric.endswith(("_age_seconds", "_age_transactions", "_skew_seconds", "_created"))
+        and metric.startswith("blnk_")
+    }
+    assert known == set()
+
+
+@pytest.mark.parametrize("name", MOVES)
+async def test_scenario_moves(watched: Field, name: str) -> None:
+    """A demo that stands still would show nothing of a rate: what the description says grows does."""
+    exporter, metric = watched.places[name].exporter, MOVES[name]
+    first = sum((await exporter.scrape()).values(metric))
+
+    async def moved() -> bool:
+        return sum((await exporter.scrape()).values(metric)) > first
+
+    await eventually(moved)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

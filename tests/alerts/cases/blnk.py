@@ -10,7 +10,7 @@ START = f"process_start_time_seconds{{{JOB}}}"
 OURS = 'process_start_time_seconds{job="blnk-exporter",instance="blnk-exporter:10501"}'
 
 
-def _errors(name: str, severity: str, *, per_second: float, step: int = 100, seconds: int = 0, calm: int = 0) -> Case:
+def _errors(name: str, severity: str, *, per_second: float, step: int = 300, seconds: int = 0, calm: int = 0) -> Case:
     """Just under and just over a share, of so many requests per second."""
     share = getattr(LIMITS[name], severity) or 0
     return Case(
@@ -32,7 +32,7 @@ CASES = {
             quiet={BAD: Rate(3 / 300)},
             loud={BAD: Rate(1)},
             always={GOOD: Rate(0)},
-            step_seconds=60,
+            step_seconds=120,
         ),
     ),
     "BlnkApiErrorsLasting": _errors(

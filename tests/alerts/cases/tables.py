@@ -32,7 +32,7 @@ CASES = {
             loud={_of("size_bytes", table): _SHRUNK * _SHRUNK * 0.999e6},
             seconds=600,
             calm_seconds=90_000,
-            step_seconds=60,
+            step_seconds=300,
         )
         for table in ("transactions", "transaction_journal", "balances")
     ),

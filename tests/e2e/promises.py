@@ -1,20 +1,9 @@
-"""Every state that the sandbox can show is on the page as its description promises, and nothing that is not known."""
+"""What the page must show of every state that the sandbox can be in, and what it must not."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import pytest
-import pytest_asyncio
-
-from blnk_exporter import sandbox
-from blnk_exporter.sandbox import SCENARIOS, Sandbox
-
-from ..waiting import eventually
-from .exporter import Exporter, serving
-from .page import OPENMETRICS, Page, lint
-
-pytestmark = pytest.mark.sandbox
+from .page import Page
 
 Check = Callable[[Page], object]
 
@@ -228,86 +217,3 @@ MOVES = {
     "queue-paused": "blnk_queues_pending_tasks",
     "transactions-stuck": "blnk_ledger_unresolved_oldest_age_seconds",
 }
-
-
-@pytest_asyncio.fixture(scope="module", params=SCENARIOS)
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Sandbox, Exporter]]:
-    """The exporter on each scenario in turn."""
-    async with sandbox.running(request.param) as stack, serving(stack) as exporter:
-        yield request.param, stack, exporter
-
-
-def test_every_scenario_has_a_promise() -> None:
-    """A scenario that is added without saying what it must show would prove nothing."""
-    assert PROMISES.keys() == SCENARIOS.keys()
-
-
-async def test_page_shows_what_the_scenario_promises(scene: tuple[str, Sandbox, Exporter]) -> None:
-    """This is the product: the state of the deployment and the page say the same."""
-    name, _, exporter = scene
-    promise, wrong = PROMISES[name], []
-
-    async def kept() -> bool:
-        # A starved workload may be behind for a moment.
-        page = await exporter.scrape()
-        wrong[:] = [
-            *({"failures": page.failures} if page.failures != promise.failures else ()),
-            *(f"check {number}" for number, check in enumerate(promise.true) if not check(page)),
-            *(there for prefix in promise.absent for there in page.names(prefix)),
-        ]
-        return not wrong
-
-    with suppress(AssertionError):
-        await eventually(kept)
-    assert wrong == []
-
-
-async def test_page_has_no_invented_number(scene: tuple[str, Sandbox, Exporter]) -> None:
-    """NaN, infinity and -1 would be a lie about what is not known."""
-    page = await scene[2].scrape()
-    odd = [
-        (name, dict(labels), value)
-        for name, series in page.samples.items()
-        for labels, value in series.items()
-        # How far a clock is ahead has a sign.
-        if name.startswith("blnk_")
-        and not 0 <= value < float("inf")
-        and "_setting_" not in name
-        and name != "blnk_workers_clock_skew_seconds"
-    ]
-    assert odd == []
-
-
-async def test_page_passes_promtool(scene: tuple[str, Sandbox, Exporter]) -> None:
-    """Whoever lints our page with Prometheus' own tool finds nothing."""
-    page = await scene[2].scrape()
-    assert page.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert lint(page.body) == ""
-
-
-async def test_openmetrics_page_tells_the_same(scene: tuple[str, Sandbox, Exporter]) -> None:
-    """Prometheus asks for OpenMetrics by default: its strict parser must read the same metrics there."""
-    _, _, exporter = scene
-    text, openmetrics = await exporter.scrape(), await exporter.scrape(accept=OPENMETRICS)
-    assert openmetrics.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
-    # What comes and goes with the moving workload, or is told of this process by the library, is not compared.
-    known = {
-        name
-        for name in set(text.samples) ^ set(openmetrics.samples)
-        if not name.endswith(("_age_seconds", "_age_transactions", "_skew_seconds", "_created"))
-        and name.startswith("blnk_")
-    }
-    assert set() == known
-
-
-@pytest.mark.parametrize("scene", MOVES, indirect=True)
-async def test_scenario_moves(scene: tuple[str, Sandbox, Exporter]) -> None:
-    """A demo that stands still would show nothing of a rate: what the description says grows does."""
-    name, _, exporter = scene
-    metric = MOVES[name]
-    first = sum((await exporter.scrape()).values(metric))
-
-    async def moved() -> bool:
-        return sum((await exporter.scrape()).values(metric)) > first
-
-    await eventually(moved)
