@@ -80,14 +80,8 @@ def told(name: str, case: Case) -> dict[str, Any]:
     after = window + seconds(alert.keep_firing_for) + 8 * step
     phases = [(case.quiet, calm), (case.loud, trouble), (case.quiet, after)]
     names = dict.fromkeys((*case.quiet, *case.loud))
-    series = [
-        course(selector, [(phase.get(selector), length) for phase, length in phases], step)
-        for selector in names
-    ]
-    series += [
-        course(selector, [(told_, calm + trouble + after)], step)
-        for selector, told_ in case.always.items()
-    ]
+    series = [course(selector, [(phase.get(selector), length) for phase, length in phases], step) for selector in names]
+    series += [course(selector, [(told_, calm + trouble + after)], step) for selector, told_ in case.always.items()]
     # With every label that its text names for certain: one that the expression drops is a hole in a sentence.
     named, asked = (
         set(re.findall(rf"{{{{\s*{word}\$labels\.(\w+)", alert.description)) for word in ("", "(?:if|with) ")

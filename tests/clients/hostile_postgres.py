@@ -70,8 +70,13 @@ async def read_startup(
 
 def read_back(settings: dict[str, str]) -> bytes:
     """The answer to the client's question whether its settings are in force: they are."""
-    line = json.dumps({"pid": 0, "settings": settings | {"client_encoding": "UTF8"}}).encode() + b"\n"
-    return message(b"H", b"\0\0\1\0\0") + message(b"d", line) + message(b"c") + message(b"C", b"COPY 1\0") + READY
+    return copied(json.dumps({"pid": 0, "settings": settings | {"client_encoding": "UTF8"}}))
+
+
+def copied(line: str) -> bytes:
+    """The answer to a COPY of one line of text."""
+    data = message(b"d", line.encode() + b"\n")
+    return message(b"H", b"\0\0\1\0\0") + data + message(b"c") + message(b"C", b"COPY 1\0") + READY
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
@@ -121,7 +126,7 @@ def saying(*parts: bytes, forever: bytes = b"") -> Talk:
 
     async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"".join(parts))
-        while forever:
+        while forever and not writer.is_closing():
             writer.write(forever)
             await writer.drain()
 

@@ -19,7 +19,19 @@ from blnk_exporter.sandbox.postgres import PostgresServer
 
 from ..conftest import PASSWORD, answering, postgres_client
 from ..waiting import eventually
-from .hostile_postgres import DESCRIBED, READY, answer, authentication, hostile, message, parameter, read_request, row
+from .hostile_postgres import (
+    DESCRIBED,
+    READY,
+    answer,
+    authentication,
+    copied,
+    hostile,
+    message,
+    parameter,
+    read_back,
+    read_request,
+    row,
+)
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 PORT = "SELECT current_setting('port')"
@@ -107,11 +119,11 @@ def _server(hot_standby: str | None, said: str = "in") -> Any:
         state = parameter("in_hot_standby", hot_standby) if hot_standby else b""
         writer.write(authentication(0) + parameter("server_version", "13.9") + state)
         writer.write(message(b"K", b"\0" * 8) + READY)
-        for text in (said,) if hot_standby else ("on", said):
+        for reply in (*(() if hot_standby else (copied("on"),)), read_back(writer.settings), DESCRIBED):  # type: ignore[attr-defined]
             await read_request(reader)
-            writer.write(DESCRIBED)
-            await read_request(reader)
-            writer.write(answer(row(text.encode())))
+            writer.write(reply)
+        await read_request(reader)
+        writer.write(answer(row(said.encode())))
 
     return talk
 

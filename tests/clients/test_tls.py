@@ -23,7 +23,7 @@ from blnk_exporter.errors import Refused
 from blnk_exporter.formats.dsn import PostgresDsn, RedisDsn
 
 from ..conftest import Pki, answering, postgres_client
-from .hostile_postgres import DESCRIBED, WELCOME, answer, hostile, read_request, row, server_context
+from .hostile_postgres import DESCRIBED, answer, hostile, read_request, row, server_context
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -86,13 +86,11 @@ def as_python_313(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _postgres(files: tuple[Path, Path], ca: str) -> str:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(WELCOME)
-        await read_request(reader)
         writer.write(DESCRIBED)
         await read_request(reader)
         writer.write(answer(row(b"in")))
 
-    async with hostile(at_login=talk, tls=server_context(files)) as port:
+    async with hostile(in_session=talk, tls=server_context(files)) as port:
         dsn = PostgresDsn(
             hosts=("127.0.0.1",),
             ports=(port,),
