@@ -22,6 +22,7 @@ from ..waiting import PATIENCE_SECONDS, until
 from .ledger import CHAINED, DIVERGING, HELD, UNBALANCED, Pool, a_database
 
 pytestmark = pytest.mark.sandbox
+newest = pytest.mark.parametrize("pool", [schema.RELEASES[-1]], indirect=True)
 
 
 @pytest_asyncio.fixture(params=schema.RELEASES)
@@ -76,6 +77,7 @@ async def test_server_works_off_the_outbox_and_continues_the_chain(workload: Wor
         assert 0 < unsealed < 500
 
 
+@newest
 async def test_queues_are_worked_off(workload: Workload, redis: Redis) -> None:
     await live(workload, 30)
     names = [*topology.TRANSACTION_QUEUES, topology.WEBHOOK_QUEUE]
@@ -87,6 +89,7 @@ async def test_queues_are_worked_off(workload: Workload, redis: Redis) -> None:
     assert await redis.zcard("asynq:servers") == 2
 
 
+@newest
 async def test_trouble_with_redis_and_database_is_survived(
     workload: Workload, pool: Pool, postgres: PostgresServer, valkey: ValkeyServer
 ) -> None:
@@ -119,6 +122,7 @@ async def test_no_queue_starves_behind_full_ones(redis: Redis) -> None:
     assert await redis.llen("asynq:{full}:pending") > 0
 
 
+@newest
 async def test_clients_post_no_faster_than_the_worker_processes(workload: Workload, pool: Pool) -> None:
     """On a machine that is slow, queues would grow without end, and a healthy deployment would raise alerts."""
     (consumer, _), ticks = workload._consumers, []
@@ -137,6 +141,7 @@ async def test_clients_post_no_faster_than_the_worker_processes(workload: Worklo
     assert await pool.fetchval(count) - before <= len(ticks) * 3
 
 
+@newest
 async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, pool: Pool) -> None:
     """A row now and then, of which nothing stays but its trace; and the workload writes on."""
     deleted = "SELECT old_data ->> 'status' FROM blnk.transaction_journal WHERE action_type = 'DELETE'"
@@ -145,6 +150,7 @@ async def test_intruder_deletes_now_and_then_and_is_seen(workload: Workload, poo
     assert [row[0] for row in await pool.fetch(deleted)] == ["APPLIED"] * 2
 
 
+@newest
 async def test_it_is_light_and_stops_cleanly(workload: Workload, redis: Redis) -> None:
     """A demo must not be what it measures: ten seconds of it cost less than twice a second of arithmetic.
 
@@ -179,6 +185,7 @@ async def until_ticks(workload: Workload, ticks: int) -> None:
     await asyncio.wait([part])
 
 
+@newest
 async def test_it_stops_though_a_client_swallows_the_cancellation(workload: Workload) -> None:
     """As redis-py or asyncpg did, once in twenty ends: the end then took four seconds and left a task behind."""
     busy = asyncio.Event()
