@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from .collector import Gap
@@ -14,6 +15,8 @@ Rows = Mapping[str, Sequence[Row]]
 
 # What a part of the statement gives instead of rows when its role is missing; no fact is a plain string.
 _NO_RIGHT = "no right"
+# A tuple: a union would be built again for each value.
+_NUMBERS = (int, float, type(None))
 
 
 class Database(Protocol):
@@ -60,16 +63,20 @@ class Table:
         """What this table can yield."""
         return (*self.columns.values(), *(metric for metric, _ in self.states.values()))
 
+    @cached_property
+    def _declared(self) -> frozenset[str]:
+        return frozenset((*self.labels, *self.columns, *self.states))
+
     def check(self, rows: Sequence[Row]) -> None:
         """Raise Malformed for rows that cannot become samples; columns beyond the declared ones do no harm."""
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Malformed(f"{self.name}: the server's answer is not a list of rows")
-        declared = {*self.labels, *self.columns, *self.states}
         for row in rows:
-            if missing := declared - row.keys():
-                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(sorted(missing))}")
+            if not self._declared <= row.keys():
+                missing = sorted(self._declared - row.keys())
+                raise Malformed(f"{self.name}: the server's answer lacks {', '.join(missing)}")
             for column in self.columns:
-                if not isinstance(row[column], int | float | None):
+                if not isinstance(row[column], _NUMBERS):
                     raise Malformed(f"{self.name}: {column} is not a number in the server's answer")
 
     def samples(self, rows: Sequence[Row], address: str) -> Iterator[Sample]:
