@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from blnk_exporter import scrape as module
-from blnk_exporter.collector import Collector, Gap, Reading, Result, Room
+from blnk_exporter.collector import BUDGET_SECONDS, Collector, Gap, Reading, Result, Room
 from blnk_exporter.errors import (
     REASONS,
     Malformed,
@@ -105,6 +105,21 @@ def reason(snapshot: Snapshot, name: str) -> str | None:
     reasons = [reason for reason in REASONS if value(snapshot, module.FAILURE, name, reason) == 1]
     assert len(reasons) < 2
     return reasons[0] if reasons else None
+
+
+async def test_a_reading_knows_the_budget_of_its_scrape() -> None:
+    """A limit of a fixed length is too short on a busy machine, and too long for an impatient Prometheus."""
+    known = []
+
+    async def look() -> Reading:
+        known.append(BUDGET_SECONDS.get())
+        return Reading()
+
+    scraper = Scraper([room("one", Target(look))])
+    await scraper.scrape(budget_seconds=7)
+    await scraper.scrape(budget_seconds=3)
+    assert known == [7, 3]
+    await scraper.close()
 
 
 async def test_a_slow_dead_or_buggy_room_costs_the_others_nothing() -> None:

@@ -1,12 +1,16 @@
 """What a collector is, what it is bound to, and what one run of it ends in."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import ReadingError, Reason
 from .metric import Metric, Sample
 from .right import Right
+
+BUDGET_SECONDS: ContextVar[float] = ContextVar("BUDGET_SECONDS", default=1.0)
+"""How long the scrape may take that the present reading was begun for; a limit within a reading is a share of it."""
 
 
 class Source(Protocol):

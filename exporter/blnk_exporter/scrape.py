@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from .collector import Collector, Outcome, Result, Room, Source
+from .collector import BUDGET_SECONDS, Collector, Outcome, Result, Room, Source
 from .errors import REASONS, ReadingError, TimedOut, TooDear, UnknownCollector
 from .figures import Flow
 from .flight import Flight, Patience
@@ -280,6 +280,7 @@ class Scraper:
         return None if flight.task.cancelled() else flight.task.result()
 
     async def _run(self, room: Room, flight: Flight) -> Outcome:
+        BUDGET_SECONDS.set(flight.budget_seconds)
         started = asyncio.get_running_loop().time()
 
         async def one(source: Source) -> Result[Any]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..collector import Collector, Gap, Reading, Result, Store
+from ..collector import BUDGET_SECONDS, Collector, Gap, Reading, Result, Store
 from ..errors import Malformed, ReadingError, TimedOut, TooDear
 from ..formats import asynq
 from ..ledger_facts import flow, rows, schema, standing, tasks
@@ -23,8 +23,8 @@ from ..metric import Sample
 from ..right import Command, Keys, Right, Select
 from ..table import Row, Rows, Table, TableReader
 
-# Redis may be silent while PostgreSQL is not.
-_PATIENCE_SECONDS = 0.25
+# Of the scrape's budget: Redis may be silent while PostgreSQL is not.
+_TASKS_SHARE = 0.25
 # For how long facts that were too dear together are asked for one by one, and one that is so by itself is left out.
 _APART_SECONDS = 300.0
 # More are not Blnk's.
@@ -194,7 +194,7 @@ async def _tasks(source: LedgerSource) -> tuple[int | None, Sequence[Gap]]:
     if source.store is None or not source.queues or not source.following.waiting(time.monotonic()):
         return None, ()
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TASKS_SHARE * BUDGET_SECONDS.get()):
             (registered,) = await source.store.execute(("SRANDMEMBER", asynq.QUEUES, _QUEUES_MAX))
             queues = tasks.queues(source.queues, asynq.reply(registered))
             replies = await source.store.execute(*tasks.commands(queues))
