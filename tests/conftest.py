@@ -23,7 +23,7 @@ from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.sandbox.valkey import ValkeyServer
 
 from .programs import debian_postgres, program, put_on_path, require
-from .waiting import eventually, speech, until
+from .waiting import speech, until
 
 # A password that holds every character which a URL or a configuration file gives a meaning to.
 PASSWORD = "p@ss:/ #%=w'o\"r\\d"
@@ -339,7 +339,3 @@ async def postgres_client(dsn: PostgresDsn, *, statement_timeout_seconds: float 
         yield client
     finally:
         await client.close()
-
-
-# The name by which some tests know it.
-until_true = eventually

@@ -18,7 +18,7 @@ from blnk_exporter.formats.dsn import PostgresDsn
 from blnk_exporter.sandbox.postgres import PostgresServer
 
 from ..conftest import PASSWORD, answering, postgres_client
-from ..waiting import eventually
+from ..waiting import PATIENCE_SECONDS, eventually
 from .hostile_postgres import (
     DESCRIBED,
     READY,
@@ -35,7 +35,6 @@ from .hostile_postgres import (
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 PORT = "SELECT current_setting('port')"
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from blnk_exporter.collectors import postgres as postgres_collector
 from blnk_exporter.errors import ReadingError, Refused, TimedOut, TooDear, Unreachable
 from blnk_exporter.table import TableReader
 
-from ..conftest import PASSWORD, Database, Pki, _pump, answering, postgres_client, until_true
+from ..conftest import PASSWORD, Database, Pki, _pump, answering, postgres_client
 from ..pgbouncer import IGNORED, PgBouncer, pgbouncer
+from ..waiting import eventually
 from .test_patient import ONE
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
@@ -144,7 +145,7 @@ async def test_postgresql_down_behind_a_pooler_is_down(postgres: Database, tmp_p
             except ReadingError:
                 return False
 
-        await until_true(answers, 60)
+        await eventually(answers)
 
 
 async def test_a_pool_that_others_hold_is_a_timeout(postgres: Database, tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ async def test_a_caller_that_leaves_leaves_no_transaction(postgres: Database, tm
                 await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(300)::text"), 0.05)
             assert await busy(postgres) <= 1
         assert await client.fetch_text("SELECT 'b'") == "b"
-        await until_true(lambda: idle(postgres), 60)
+        await eventually(lambda: idle(postgres))
 
 
 async def test_closing_leaves_no_transaction(postgres: Database, tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ async def test_closing_leaves_no_transaction(postgres: Database, tmp_path: Path)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.fetch_text("SELECT pg_sleep(2)::text"), 0.05)
         await client.close()
-        await until_true(lambda: idle(postgres), 60)
+        await eventually(lambda: idle(postgres))
 
 
 async def test_the_books_are_read_through_a_pooler(postgres: Database, tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ async def test_a_pooler_that_pauses_is_waited_for(postgres: Database, tmp_path: 
     async with through(tmp_path, postgres) as (pooler, client):
         assert await client.fetch_text("SELECT 'a'") == "a"
         pooler.send(signal.SIGUSR1)
-        await until_true(lambda: pooler.says("got SIGUSR1"), 60)
+        await eventually(lambda: pooler.says("got SIGUSR1"))
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.fetch_text("SELECT 'b'"), 0.05)

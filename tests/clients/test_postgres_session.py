@@ -13,7 +13,8 @@ from blnk_exporter.errors import Refused
 from blnk_exporter.sandbox.postgres import PostgresServer
 from blnk_exporter.table import TableReader
 
-from ..conftest import PASSWORD, Database, postgres_client, until_true
+from ..conftest import PASSWORD, Database, postgres_client
+from ..waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("nothing_left")]
 
@@ -94,7 +95,7 @@ async def test_a_standby_is_read_whatever_the_default_isolation(tmp_path: Path) 
                         await client.fetch_text("SELECT rolconfig::text FROM pg_roles WHERE rolname = 'postgres'") != ""
                     )
 
-                await until_true(follows, 60)
+                await eventually(follows)
                 reading = await postgres_collector.read(TableReader(client))
                 assert {row["in_recovery"] for row in reading.rows["server"]} == {1}
         finally:

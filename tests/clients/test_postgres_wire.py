@@ -19,6 +19,7 @@ from blnk_exporter.errors import Malformed, ReadingError, Refused
 from blnk_exporter.formats.dsn import PostgresDsn
 
 from ..conftest import Database, Pki, answering, postgres_client, wire_to
+from ..waiting import PATIENCE_SECONDS
 from .hostile_postgres import (
     DESCRIBED,
     READY,
@@ -36,7 +37,6 @@ from .hostile_postgres import (
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-PATIENCE_SECONDS = 60.0
 CANARY = "hunter2secret"
 MIB = 1 << 20
 

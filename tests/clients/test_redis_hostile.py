@@ -19,11 +19,10 @@ from blnk_exporter.errors import Malformed, ReadingError
 
 from ..conftest import answering
 from ..e2e.exporter import serve
-from ..waiting import eventually
+from ..waiting import PATIENCE_SECONDS, eventually
 from .test_redis import redis_client_to
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-PATIENCE_SECONDS = 60.0
 MIB = 1 << 20
 # What is sent once, and what is then sent without end.
 HOSTILE = {

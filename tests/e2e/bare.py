@@ -16,10 +16,8 @@ from typing import IO, Any
 
 from blnk_exporter.sandbox.process import free_port
 
-from ..waiting import until
+from ..waiting import PATIENCE_SECONDS, until
 from .exporter import environment
-
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass

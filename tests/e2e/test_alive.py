@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ..waiting import until
-from .bare import PATIENCE_SECONDS, Bare, bare
+from ..waiting import PATIENCE_SECONDS, until
+from .bare import Bare, bare
 
 # Long enough for a loaded machine to turn the loop, and short enough for a test.
 SECONDS = 6

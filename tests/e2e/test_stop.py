@@ -4,8 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
-from ..waiting import until
-from .bare import PATIENCE_SECONDS, Bare, bare
+from ..waiting import PATIENCE_SECONDS, until
+from .bare import Bare, bare
 
 SCRAPES = 20
 # A collector that answers at once, and one that never does.
