@@ -16,7 +16,7 @@ demo-alerts: .venv/demo.done
 
 test: .venv/dev.done
 	@sh deploy/tools.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types test
 
