@@ -122,6 +122,24 @@ async def test_a_reading_knows_the_budget_of_its_scrape() -> None:
     await scraper.close()
 
 
+async def test_a_kept_failure_holds_nothing_of_what_was_received() -> None:
+    """Its frames do: six failures in a row held 100 MiB of what a hostile server had sent."""
+
+    async def read() -> Reading:
+        try:
+            int("received")
+        except ValueError as error:
+            raise Malformed("no") from error
+        raise AssertionError
+
+    scraper = Scraper([room("one", Target(read))])
+    await scraper.scrape(budget_seconds=PATIENCE_SECONDS)
+    failure = scraper.outcomes["one"].results[0].failure
+    assert isinstance(failure, Malformed)
+    assert (failure.__traceback__, failure.__cause__, failure.__context__) == (None, None, None)
+    await scraper.close()
+
+
 async def test_a_slow_dead_or_buggy_room_costs_the_others_nothing() -> None:
     """The page is needed most when something is broken."""
     scraper = Scraper(

@@ -134,6 +134,12 @@ def _words(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _alone(failure: ReadingError) -> ReadingError:
+    """Without the frames that it came through: they hold what was received, and an outcome is kept until the next."""
+    failure.__traceback__ = failure.__cause__ = failure.__context__ = None
+    return failure
+
+
 @dataclass
 class Memory:
     """What outlives a change of configuration: when each collector last worked, what was last said of it, key figures.
@@ -329,7 +335,7 @@ class Scraper:
             stopping = flight is not None and flight.stopping
             return None, TimedOut("the exporter is stopping" if stopping else "no answer within the scrape's budget")
         except ReadingError as error:
-            return None, error
+            return None, _alone(error)
         except Exception as error:  # noqa: BLE001 - the one place where a defect in a room must not cost the others
             # Its text may hold what it stumbled over, a password even: where it stands must do.
             where = " < ".join(

@@ -126,9 +126,11 @@ def saying(*parts: bytes, forever: bytes = b"") -> Talk:
 
     async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"".join(parts))
-        while forever and not writer.is_closing():
+        while forever:
             writer.write(forever)
             await writer.drain()
+            # Behind TLS, drain returns at once where the client has left, and the loop would never hear of that.
+            await asyncio.sleep(0)
 
     return say
 

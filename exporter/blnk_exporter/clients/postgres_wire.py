@@ -89,7 +89,8 @@ class Guard(asyncio.Protocol):
             if whole := self._whole(data):
                 self.driver.data_received(whole)
         except ReadingError as refusal:
-            self._end(refusal)
+            # Its frames hold what has come, and the page keeps the failure until the next scrape.
+            self._end(refusal.with_traceback(None))
         except Exception:  # noqa: BLE001 - the driver's parser: asyncio would log what it stumbled over
             self._end(Malformed(_NOT_POSTGRESQL))
 
@@ -114,17 +115,21 @@ class Guard(asyncio.Protocol):
 
     def _whole(self, data: bytes) -> bytes:
         """Return the complete messages, and keep what is behind them for the next call."""
-        if self._partial:
-            self._partial += data
-            if len(self._partial) < self._needed:
-                return b""
-            data, self._partial = bytes(self._partial), bytearray()
-        end = self._check(data)
-        if end < len(data):
-            self._partial = bytearray(data[end:])
-        return data[:end]
+        if not self._partial:
+            end = self._check(data)
+            self._partial += data[end:]
+            return data[:end]
+        self._partial += data
+        if len(self._partial) < self._needed:
+            return b""
+        # Judged where it is: a copy of what is refused would double the memory.
+        end = self._check(self._partial)
+        with memoryview(self._partial) as view, view[:end] as messages:
+            whole = bytes(messages)
+        del self._partial[:end]
+        return whole
 
-    def _check(self, data: bytes) -> int:
+    def _check(self, data: bytes | bytearray) -> int:
         """Return where the last complete message ends; raise Malformed or Refused."""
         position, size = 0, len(data)
         while size - position >= _HEADER.size:
@@ -155,18 +160,18 @@ class Guard(asyncio.Protocol):
             )
             raise Malformed(f"the server sends more than is accepted in answer to {where}", answered=not self._login)
 
-    def _look(self, kind: int, data: bytes, start: int, end: int) -> None:
+    def _look(self, kind: int, data: bytes | bytearray, start: int, end: int) -> None:
         """Judge the content of a complete message where it matters."""
         if kind == 0x44:  # D, a row
             if end - start < 2:
                 raise Malformed(_NOT_POSTGRESQL)
             self._spend(int.from_bytes(data[start : start + 2], "big") * _VALUE_OVERHEAD)
         elif kind == 0x53:  # S, a parameter
-            self._parameters.add(data[start:end].partition(b"\0")[0])
+            self._parameters.add(bytes(data[start:end].partition(b"\0")[0]))
             if len(self._parameters) > _PARAMETERS:
                 raise Malformed(_NOT_POSTGRESQL)
         elif self._login and kind == 0x52:  # R, a request for authentication
-            self._login.judge(data[start:end])
+            self._login.judge(bytes(data[start:end]))
         elif self._login and kind == 0x5A:  # Z, ready for the first statement
             if not self._login.is_over:
                 raise Malformed(_NOT_POSTGRESQL)
