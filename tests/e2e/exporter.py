@@ -140,10 +140,12 @@ class Running:
         """Wait until its first scrape is done."""
 
         async def answers() -> bool:
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
+            found = False
             with contextlib.suppress(aiohttp.ClientError):
-                return (await fetch(f"{self.url}/-/ready")).status == 200
-            return False
+                found = (await fetch(f"{self.url}/-/ready")).status == 200
+            # Afterwards: the answer may be that of another process on this port.
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
+            return found
 
         await eventually(answers, "its readiness")
         return self
