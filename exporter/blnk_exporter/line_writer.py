@@ -117,10 +117,15 @@ class LineWriter(io.TextIOBase):
 
 def install() -> tuple[LineWriter, LineWriter]:
     """Put such streams in place of ``sys.stdout`` and ``sys.stderr``, drained when the process ends; return them."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    streams = LineWriter(1), LineWriter(2)
-    sys.stdout, sys.stderr = streams
+    descriptors = []
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if stream:
+            with suppress(OSError, ValueError):
+                stream.flush()
+        # None where the process was started with it closed: the number may be that of a socket by now.
+        descriptors.append(number if stream else os.open(os.devnull, os.O_WRONLY))
+    out, err = map(LineWriter, descriptors)
+    sys.stdout, sys.stderr = streams = out, err
     for stream in streams:
         atexit.register(stream.drain)
     return streams

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -74,14 +74,15 @@ def bare(
     *arguments: str,
     before: str = "",
     output: int | IO[Any] = subprocess.DEVNULL,
+    prefix: Sequence[str] = (),
     **variables: str,
 ) -> Iterator[Bare]:
-    """Run it; ``before`` is Python that the process runs first, ``output`` takes what it says."""
+    """Run it; ``before`` is Python that the process runs first, ``output`` takes what it says, ``prefix`` starts it."""
     port = free_port()
     given = ["serve", "--web.listen-address", f"127.0.0.1:{port}", *arguments]
     program = f"{before}\nimport sys\nfrom blnk_exporter.__main__ import main\nsys.argv[1:] = {given!r}\nmain()\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [*prefix, sys.executable, "-c", program],
         cwd=directory,
         env=environment(**{"BLNK_EXPORTER_SERVERS": "http://127.0.0.1:1"} | variables),
         stdin=subprocess.DEVNULL,

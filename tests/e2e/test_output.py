@@ -50,6 +50,14 @@ def _full_disk() -> Iterator[int]:
         yield full.fileno()
 
 
+async def test_closed_output_is_no_output(tmp_path: Path) -> None:
+    """The numbers 1 and 2 are then those of sockets, which no line may be written to."""
+    with bare(tmp_path, prefix=("sh", "-c", 'exec "$@" >&- 2>&-', "sh")) as running:
+        await running.ready()
+        await _change_state(running, tmp_path)
+        assert await running.terminate() == 0
+
+
 @pytest.mark.parametrize("output", [_full_disk, _closed_pipe, _stalled_pipe])
 async def test_it_starts_serves_and_ends_without_a_log(
     tmp_path: Path, output: "contextlib._GeneratorContextManager[int]"
