@@ -52,7 +52,10 @@ def _ask(where: Listening, *, tls: bool, timeout_seconds: float) -> str | None:
         connection.connect()
         greeted = tls
         connection.request("GET", f"{where.prefix}/-/healthy")
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        status = response.status
+        # The prefix in the file may be newer than the process, which keeps its own until it is restarted.
+        is_ours = response.getheader("Server") == "blnk-exporter"
     except (ConnectionResetError, ssl.SSLEOFError) as error:
         # A server that returns our greeting and then hangs up, for want of a certificate of ours, is alive.
         return None if greeted else str(error) or "hangs up"
@@ -62,4 +65,4 @@ def _ask(where: Listening, *, tls: bool, timeout_seconds: float) -> str | None:
         return f"answers no HTTP: {type(error).__name__}"
     finally:
         connection.close()
-    return None if status in {200, 401, 403, 429} else f"answers {status}"
+    return None if status in {200, 401, 403, 429} or (status == 404 and is_ours) else f"answers {status}"
