@@ -279,6 +279,9 @@ def test_several_blnks(tmp_path: Path) -> None:
     assert {"servers", "workers"}.isdisjoint(own)
     loaded = config.load(flags={}, environ={}, directory=tmp_path, config_file=written(tmp_path, own))
     assert list(loaded.targets) == ["a"]
+    below = FLEET.replace("config: {", 'config: {web: {external_url: "https://ops.example/blnk"}, ')
+    (discovery,) = template(tmp_path, below)["ScrapeConfig", "ledger-blnk-exporter"]["spec"]["httpSDConfigs"]
+    assert discovery["url"] == "http://ledger-blnk-exporter.money.svc:10501/blnk/sd"
     (tmp_path / "values.yml").write_text(FLEET + "replicas: 2\n")
     refused = helm("template", "ledger", CHART, "--kube-version", "1.27.0", "--values", tmp_path / "values.yml")
     assert "replicas must be 1" in refused.stderr
