@@ -113,6 +113,35 @@ async def test_timeout_of_the_only_budget_there_is_counts() -> None:
     assert (snapshot.outcomes[0].cut_short, made.outcomes["one"].failure is None) == (False, False)
 
 
+async def test_requests_that_overlap_do_not_extend_a_hanging_reading_for_ever() -> None:
+    """Two Prometheus servers, each of whose scrapes begins during one of the other: recovery must be found."""
+    place = Place()
+    place.farewell.set()
+    made = scraper(place)
+    rounds: list[asyncio.Task[Snapshot]] = []
+    with capture_logs() as logs:
+        for _ in range(6):
+            rounds.append(asyncio.create_task(made.scrape(budget_seconds=0.4)))
+            await asyncio.sleep(0.3)
+            if place.asked > 1:
+                place.opened.set()
+        assert succeeded((await asyncio.gather(*rounds))[-1])
+    assert place.asked > 1
+    assert [line["event"] for line in logs][:1] == ["collector failed"]
+
+
+async def test_time_kept_for_rendering_is_not_impatience() -> None:
+    """It differs from scrape to scrape: each timeout would look like one of a shorter budget, and none would count."""
+    memory, place = Memory(), Place()
+    place.farewell.set()
+    made = scraper(place, memory=memory)
+    with capture_logs() as logs:
+        for kept in (0.0, SHORT / 4, SHORT / 8):
+            snapshot = await made.scrape(budget_seconds=SHORT, kept_seconds=kept)
+            assert not snapshot.outcomes[0].cut_short
+    assert [line["event"] for line in logs] == ["collector failed"]
+
+
 async def test_request_with_time_left_is_not_given_an_expired_outcome() -> None:
     """A flight that is still cleaning up after its deadline is waited for; then the source is asked again."""
     place = Place()

@@ -12,15 +12,17 @@ _RECENT_SECONDS = 120.0
 
 
 class Flight:
-    """A run with the latest deadline, and the longest budget, of the requests that wait for it.
+    """A run with the latest deadline of the requests that wait for it, as long as one of them could have begun it.
 
-    A deadline that has passed cannot be moved: ``expired`` says that some source had not answered by then.
-    ``stopping`` says that the deadline is the end of the process and not a request's.
+    Without that limit, requests that overlap would extend the run of a source that hangs for ever, and no other run
+    would find that it answers again. A deadline that has passed cannot be moved: ``expired`` says that some source had
+    not answered by then. ``stopping`` says that the deadline is the end of the process and not a request's.
     """
 
     task: asyncio.Task[Outcome]
 
-    def __init__(self, deadline: float, budget_seconds: float, *, stopping: bool = False) -> None:
+    def __init__(self, started_at: float, deadline: float, budget_seconds: float, *, stopping: bool = False) -> None:
+        self.started_at = started_at
         self.deadline = deadline
         self.budget_seconds = budget_seconds
         self.stopping = stopping
@@ -45,7 +47,7 @@ class Flight:
         self.expired = self.expired or any(timer.expired() for timer in self._timers)
         if not self.expired:
             self.budget_seconds = max(self.budget_seconds, budget_seconds)
-            self._move(deadline)
+            self._move(max(self.deadline, min(deadline, self.started_at + self.budget_seconds)))
 
     def expires_before(self, deadline: float) -> bool:
         """Whether a request with this deadline would get an outcome that a shorter budget has cut short."""

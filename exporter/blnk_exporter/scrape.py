@@ -183,11 +183,16 @@ class Scraper:
             raise UnknownCollector(f"unknown collector {names}; known are {', '.join(sorted(self.enabled))}")
         return frozenset(name for name in self._rooms if (not collect or name in collect) and name not in exclude)
 
-    async def scrape(self, *, budget_seconds: float, names: frozenset[str] | None = None) -> Snapshot:
-        """One outcome for each of the named collectors, all of them by default, within the budget."""
+    async def scrape(
+        self, *, budget_seconds: float, kept_seconds: float = 0.0, names: frozenset[str] | None = None
+    ) -> Snapshot:
+        """One outcome for each of the named collectors, all of them by default, within the budget.
+
+        ``kept_seconds`` of it are left for what follows. They vary with each request, and say nothing of its patience.
+        """
         now = asyncio.get_running_loop().time
         started = now()
-        deadline = min(started + budget_seconds, self._ends_at)
+        deadline = min(started + budget_seconds - kept_seconds, self._ends_at)
         self._memory.patience.note(budget_seconds, started)
         rooms = [room for name, room in self._rooms.items() if names is None or name in names]
         found = dict(self._resting(rooms))
@@ -269,25 +274,31 @@ class Scraper:
                 return flight
             flight.task.cancel()
             self._log.error("a reading ignored its deadline and was given up", collector=name)
-        flight = self._flights[name] = Flight(deadline, budget_seconds, stopping=deadline == self._ends_at)
+        flight = self._flights[name] = Flight(now, deadline, budget_seconds, stopping=deadline == self._ends_at)
         flight.task = asyncio.create_task(self._run(room, flight), name=name)
         return flight
 
     async def _next(self, room: Room, flight: Flight, deadline: float, budget_seconds: float) -> Outcome | None:
-        """The outcome of the first flight that has this much time: the one before it has ended without an answer."""
+        """The outcome of the flight, or of the first after it that has this much time, where it ends without an answer."""
         now = asyncio.get_running_loop().time
+        started = now()
         while flight.expires_before(deadline):
             until = min(deadline, flight.deadline + _GRACE_SECONDS)
             await asyncio.wait([flight.task], timeout=max(0.0, until - now()))
+            if flight.task.done() and not flight.task.cancelled() and (flight.stopping or not flight.expired):
+                return flight.task.result()
+            deadline = min(deadline, self._ends_at)
             if now() >= deadline:
                 return None
-            flight = self._join(room, deadline, budget_seconds)
+            # What is left: a failure after less than the whole budget proves nothing.
+            flight = self._join(room, deadline, budget_seconds - (now() - started))
         await asyncio.wait([flight.task])
         return None if flight.task.cancelled() else flight.task.result()
 
     async def _run(self, room: Room, flight: Flight) -> Outcome:
-        BUDGET_SECONDS.set(flight.budget_seconds)
         started = asyncio.get_running_loop().time()
+        # Another request may join: the share of a limit is that of the usual scrape, not of an impatient one.
+        BUDGET_SECONDS.set(max(flight.budget_seconds, self._memory.patience.longest_seconds(started)))
 
         async def one(source: Source) -> Result[Any]:
             reading, failure = await self._attempt(room.collector, room.collector.read(source), flight)

@@ -164,14 +164,19 @@ class Service:
         self._now = await self._build(Reading.of(self._load))
 
     async def scrape(
-        self, *, budget_seconds: float, collect: Iterable[str] = (), exclude: Iterable[str] = ()
+        self,
+        *,
+        budget_seconds: float,
+        kept_seconds: float = 0.0,
+        collect: Iterable[str] = (),
+        exclude: Iterable[str] = (),
     ) -> Snapshot:
         """One scrape, after a look whether a file of the configuration has changed; raises UnknownCollector."""
         await self.refresh()
         with self._generation.in_use() as scraper, bound_contextvars(**self._context):
             # Only now: a changed configuration may have other collectors.
             names = scraper.select(collect, exclude)
-            snapshot = await scraper.scrape(budget_seconds=budget_seconds, names=names)
+            snapshot = await scraper.scrape(budget_seconds=budget_seconds, kept_seconds=kept_seconds, names=names)
         self._remember(snapshot)
         self.scraped.set()
         return snapshot

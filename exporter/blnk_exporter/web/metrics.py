@@ -75,8 +75,8 @@ async def _scraped(request: web.Request, service: Service) -> web.Response:
             service.scraper.select(collect, exclude)
             return web.Response(headers=headers)
         until = asyncio.get_running_loop().time() + budget + min(budget, limits.scrape_timeout_margin_seconds) / 2
-        reading = budget - min(gate.seconds.get(service, 0.0), budget / 2)
-        snapshot = await service.scrape(budget_seconds=reading, collect=collect, exclude=exclude)
+        rendering = min(gate.seconds.get(service, 0.0), budget / 2)
+        snapshot = await service.scrape(budget_seconds=budget, kept_seconds=rendering, collect=collect, exclude=exclude)
 
         def body_of(snapshot: Snapshot) -> bytes:
             return _body(service.samples(snapshot), how, limits.series_per_metric, packed=packed)
