@@ -91,7 +91,6 @@ async def test_a_lock_is_not_waited_for(postgres: Database) -> None:
         ("SELECT nothing FROM pg_class", Malformed),
         ("SELECT * FROM nosuchtable", Malformed),
         ("SELEC", Malformed),
-        ("SELECT 1", Malformed),
         ("SELECT NULL::text", Malformed),
         ("SELECT rolpassword::text FROM pg_authid", Refused),
         ("SELECT pg_read_file('postgresql.conf')", Refused),
@@ -394,7 +393,7 @@ async def test_a_ca_file_that_is_none_is_no_defect(postgres_tls: Database, tmp_p
     wrong = tmp_path / "wrong.crt"
     wrong.write_text("hello")
     async with postgres_client(postgres_tls.dsn(sslmode="verify-ca", tls={"sslrootcert": str(wrong)})) as client:
-        with pytest.raises(Refused, match="TLS fails: no certificate"):
+        with pytest.raises(Refused, match=r"sslrootcert: the file .*wrong\.crt"):
             await client.version()
 
 
@@ -448,9 +447,9 @@ async def test_the_systems_authorities_with_a_certificate_of_ours(
     certificate, key = map(str, pki.server)
     for more, word in (
         ({"sslcert": certificate, "sslkey": key}, None),
-        ({"sslcert": certificate, "sslkey": certificate}, "TLS fails"),
+        ({"sslcert": certificate, "sslkey": certificate}, "sslcert or sslkey"),
         ({"ssl_min_protocol_version": "TLSv9"}, "ssl_min_protocol_version"),
-        ({"sslcrl": str(pki.ca)}, "TLS fails|not trusted"),
+        ({"sslcrl": str(pki.ca)}, "sslcrl|not trusted"),
     ):
         dsn = postgres_tls.dsn(sslmode="verify-full", tls={"sslrootcert": "system", **more})
         async with postgres_client(dsn) as client:

@@ -355,6 +355,7 @@ async def test_what_require_auth_excludes_is_not_answered(
         authentication(5, b"salt") + authentication(3),
         authentication(11, b"r=x,s=eA==,i=1"),
         authentication(12, b"v=x"),
+        authentication(10, b"SCRAM-SHA-256\0\0") + authentication(12, b"v=x"),
         authentication(8, b"x"),
         authentication(77),
         authentication(0) + authentication(3),
@@ -365,6 +366,7 @@ async def test_what_require_auth_excludes_is_not_answered(
         "two methods",
         "a challenge first",
         "a signature first",
+        "a signature without a challenge",
         "GSS",
         "an unknown one",
         "after the end",
@@ -378,7 +380,13 @@ async def test_requests_out_of_order_are_malformed(requests: bytes) -> None:
 
 
 def scram(
-    *, knows: bool = True, iterations: int = 4_096, final: bool = True, received: list[bytes] | None = None
+    *,
+    knows: bool = True,
+    iterations: int | str = 4_096,
+    final: bool = True,
+    challenges: int = 1,
+    finals: int = 1,
+    received: list[bytes] | None = None,
 ) -> Any:
     """A server's side of SCRAM-SHA-256, which may not know the password."""
 
@@ -387,17 +395,17 @@ def scram(
         first = (await reader.read(4_096)).partition(b"n,,")[2]
         salt = b"0123456789abcdef"
         nonce = first.partition(b"r=")[2] + b"server"
-        challenge = b"r=%s,s=%s,i=%d" % (nonce, b64encode(salt), iterations)
-        writer.write(authentication(11, challenge))
+        challenge = b"r=%s,s=%s,i=%s" % (nonce, b64encode(salt), str(iterations).encode())
+        writer.write(authentication(11, challenge) * challenges)
         answered = (await reader.read(4_096))[5:]
         if received is not None:
             received.append(answered)
         secret = CANARY if knows else "another"
-        salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), salt, min(iterations, 4_096))
+        salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), salt, 4_096)
         said = b",".join([first, challenge, re.sub(rb",p=.*", b"", answered)])
         signature = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
         if final:
-            writer.write(authentication(12, b"v=" + b64encode(signature)))
+            writer.write(authentication(12, b"v=" + b64encode(signature)) * finals)
         await welcome(reader, writer)
         await read_request(reader)
         writer.write(DESCRIBED)
@@ -423,8 +431,33 @@ async def test_scram_with_a_server_that_does_not_know_the_password(how: dict[str
     assert "does not prove that it knows the password" in str(failure)
 
 
-@pytest.mark.parametrize("iterations", [1_000_001, 2_147_483_647, 9_999_999_999])
-async def test_scram_does_not_compute_for_ever(iterations: int) -> None:
+@pytest.mark.parametrize("how", [{"challenges": 3}, {"finals": 2}], ids=["challenges", "signatures"])
+async def test_scram_messages_that_repeat_are_malformed(how: dict[str, int]) -> None:
+    """The driver derives a key for each challenge, and a second signature crashes the interpreter."""
+    async with hostile(at_login=scram(**how)) as port:
+        assert isinstance(await failing(port), Malformed)
+
+
+OTHER_TYPES = {
+    "an array": DESCRIBED.replace(struct.pack("!i", 25), struct.pack("!i", 1009)),
+    "two columns": message(b"1")
+    + message(b"t", b"\0\0")
+    + message(b"T", b"\0\2" + DESCRIBED[DESCRIBED.index(b"a\0") :] * 2),
+    "a parameter": DESCRIBED.replace(message(b"t", b"\0\0"), message(b"t", struct.pack("!hi", 1, 1009))),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+async def test_other_types_than_text_are_malformed(kind: str) -> None:
+    """Decoding an array of 800 KB took 78 MiB and two seconds, and one that claims 100 million values half a second."""
+    async with hostile(in_session=saying(OTHER_TYPES[kind])) as port:
+        failure = await failing(port)
+    assert isinstance(failure, Malformed)
+    assert "other types" in str(failure)
+
+
+@pytest.mark.parametrize("iterations", [1_000_001, 2_147_483_647, 9_999_999_999, "2000000000x,i=1", "1" * 500])
+async def test_scram_does_not_compute_for_ever(iterations: int | str) -> None:
     """The driver derives the key in the event loop: 2 billion iterations take a quarter of an hour."""
     async with hostile(at_login=scram(iterations=iterations)) as port:
         assert "more than 1,000,000 iterations" in str(await failing(port))
