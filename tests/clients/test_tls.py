@@ -19,7 +19,7 @@ from blnk_exporter.clients import tls
 from blnk_exporter.clients.http import HttpTarget, open_session
 from blnk_exporter.clients.redis import RedisClient
 from blnk_exporter.config.tls import Context
-from blnk_exporter.errors import Refused
+from blnk_exporter.errors import NotAsked, Refused
 from blnk_exporter.formats.dsn import PostgresDsn, RedisDsn
 
 from ..conftest import Pki, answering, postgres_client
@@ -153,6 +153,17 @@ async def test_another_authority_is_still_refused(
     monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
     with pytest.raises(Refused, match="not trusted"):
         await ask(plain.server, str(pki.ca))
+
+
+@pytest.mark.parametrize("ask", [_postgres, _redis])
+@pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
+async def test_a_file_of_ours_that_holds_no_certificate_says_nothing_of_the_server(
+    ask: Ask, pki: Pki, tmp_path: Path, content: str
+) -> None:
+    """Refused would mean that the server answers, and nothing was sent to it."""
+    (tmp_path / "ca.crt").write_text(content)
+    with pytest.raises(NotAsked, match=r"ca\.crt"):
+        await ask(pki.server, str(tmp_path / "ca.crt"))
 
 
 @pytest.mark.parametrize("ask", [_postgres, _redis, _http])

@@ -236,7 +236,7 @@ def _connection(dsn: RedisDsn) -> AbstractConnection:
         return UnixDomainSocketConnection(path=dsn.path, **common)
     if not dsn.tls:
         return Connection(host=dsn.host, port=dsn.port, **common)
-    tls.check_files(dsn.ca_file)
+    tls.check_authority(dsn.ca_file)
     return ImpatientSSLConnection(
         host=dsn.host,
         port=dsn.port,
@@ -288,7 +288,7 @@ def _translate_login(error: BaseException, hint: str) -> ReadingError | None:  #
     text = str(error)
     match error:
         case foreign.NoPermissionError():
-            return Refused("Redis refuses the login: the user may not choose the database")
+            return Refused("Redis refuses the login: the user lacks the permission for SELECT")
         case foreign.AuthenticationError() | foreign.AuthorizationError():
             return Refused(f"Redis refuses the login: wrong user name or password{hint}")
         case foreign.ResponseError() if text.startswith("unknown command"):

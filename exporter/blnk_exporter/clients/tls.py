@@ -2,7 +2,8 @@
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +48,24 @@ def check_files(*names: str | None) -> None:
             raise NotAsked(f"the certificate file {name} cannot be read")
 
 
+@contextmanager
+def _usable(option: str, name: str | None) -> Iterator[None]:
+    """Raise NotAsked where OpenSSL cannot use a file of ours: the server has nothing to do with it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        passphrase = ", and sslpassword must be the key's" if "sslkey" in option else ""
+        raise NotAsked(f"{option}: the file {name} cannot be loaded: it must be in PEM format{passphrase}") from error
+
+
+def check_authority(name: str | None) -> None:
+    """Raises NotAsked for a file of authorities that cannot be read or used."""
+    check_files(name)
+    if name:
+        with _usable("the file of authorities", name):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=name)
+
+
 def verifying() -> ssl.SSLContext:
     """A context that trusts the system's authorities, the same on every version of Python."""
     return level(ssl.create_default_context())
@@ -78,12 +97,14 @@ def postgres(sslmode: str, options: Mapping[str, str]) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     elif not is_system:
         check_files(authority)
-        context.load_verify_locations(cafile=authority)
+        with _usable("sslrootcert", authority):
+            context.load_verify_locations(cafile=authority)
     if context.verify_mode == ssl.CERT_REQUIRED:
         _revoke(context, options)
     if (certificate := options.get("sslcert")) and options.get("sslcertmode") != "disable":
         # Without a text, OpenSSL would ask for the passphrase on the terminal.
-        context.load_cert_chain(certificate, options.get("sslkey"), lambda: options.get("sslpassword", ""))
+        with _usable("sslcert or sslkey", certificate):
+            context.load_cert_chain(certificate, options.get("sslkey"), lambda: options.get("sslpassword", ""))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for option in ("minimum", "maximum"):
         if version := options.get(f"ssl_{option[:3]}_protocol_version"):
@@ -95,7 +116,8 @@ def postgres(sslmode: str, options: Mapping[str, str]) -> ssl.SSLContext:
 def _revoke(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
     revoked, directory = options.get("sslcrl"), options.get("sslcrldir")
     if revoked or directory:
-        context.load_verify_locations(cafile=revoked or None, capath=directory or None)
+        with _usable("sslcrl or sslcrldir", revoked or directory):
+            context.load_verify_locations(cafile=revoked or None, capath=directory or None)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
 
 
