@@ -9,7 +9,7 @@ from .errors import Malformed
 # An element takes up to 72 bytes of memory for 3 bytes of text: a list of empty objects.
 _ELEMENTS = 1_000_000
 # More digits than a float can hold: to make a sample of such a number would fail.
-_HUGE = re.compile(r"\d{309}")
+_HUGE = re.compile(r"(?<!\d)\d{309}")
 
 
 def read_object(text: str) -> dict[str, Any]:
