@@ -37,10 +37,11 @@ def test_every_option_of_libpq_has_a_decision() -> None:
         ("sslsni=0 sslmode=verify-full", "has sslsni=0, with which the exporter cannot verify the server's name: remove it"),
         ("ssl_min_protocol_version=TLSv9", "has an unknown ssl_min_protocol_version: it must be one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"),
         ("connect_timeout=soon", "has a connect_timeout that is not a whole number of seconds"),
+        ("connect_timeout=--5", "has a connect_timeout that is not a whole number of seconds"),
         ("hostaddr=db", "has a hostaddr that is not an IP address"),
         ("hostaddr=10.0.0.1,10.0.0.2", "has 2 in hostaddr for 1 hosts"),
         ("require_auth=scram-sha-256,!md5", "has methods with and without ! in require_auth: all must have it, or none"),
-        ("require_auth=secret", "has 1 unknown in require_auth: they must be of gss, md5, none, oauth, password, scram-sha-256, sspi"),
+        ("require_auth=secret", "has 1 unknown methods in require_auth: each must be one of gss, md5, none, oauth, password, scram-sha-256, sspi"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_honored_is_refused(text: str, message: str) -> None:

@@ -6,6 +6,7 @@ Source: PostgreSQL 18 documentation 34.1.2, libpq ``fe-connect.c``, lib/pq v1.10
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from .dsn_error import DsnError
@@ -126,7 +127,8 @@ def login_methods(values: Mapping[str, str]) -> tuple[frozenset[str] | None, boo
     excluded = [name[1:] for name in names if name.startswith("!")]
     if unknown := {name.removeprefix("!") for name in names} - _METHODS:
         # Not repeated: it may be a piece of a password that was not quoted.
-        raise DsnError(f"has {len(unknown)} unknown in require_auth: they must be of {', '.join(sorted(_METHODS))}")
+        known = ", ".join(sorted(_METHODS))
+        raise DsnError(f"has {len(unknown)} unknown methods in require_auth: each must be one of {known}")
     if excluded and len(excluded) != len(names):
         raise DsnError("has methods with and without ! in require_auth: all must have it, or none")
     if excluded:
@@ -146,7 +148,7 @@ def target(values: Mapping[str, str]) -> str:
 def connect_timeout_seconds(values: Mapping[str, str]) -> float | None:
     """Read ``connect_timeout``, the limit for one host; None where there is none."""
     text = (values.get("connect_timeout") or "0").strip()
-    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 9:
+    if not re.fullmatch(r"-?[0-9]{1,8}", text):
         raise DsnError("has a connect_timeout that is not a whole number of seconds")
     return float(text) if int(text) > 0 else None
 
