@@ -171,6 +171,28 @@ async def test_a_host_that_is_down_or_silent_is_passed_over(monkeypatch: pytest.
             await _said(_dsn(silent, connect_timeout_seconds=0.1))
 
 
+async def test_a_host_that_does_not_say_its_state_is_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver would connect again, without TLS, to cancel the question; and its session must not be chosen later."""
+    monkeypatch.setattr(postgres_login, "_HOST_SECONDS", 0.2)
+    asked, left = 0, asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(authentication(0) + parameter("server_version", "13.9") + message(b"K", b"\0" * 8) + READY)
+        await read_request(reader)
+        await reader.read()
+        left.set()
+
+    async with hostile(at_login=hang) as silent, hostile(at_login=_server("off")) as other:
+        assert await _said(_dsn(silent, other, target="primary")) == "in"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await left.wait()
+        dsn = _dsn(silent, other, target="prefer-standby", connect_timeout_seconds=0.2)
+        assert await _said(dsn) == "in"
+    assert asked == 2
+
+
 async def test_a_refused_login_ends_the_search() -> None:
     """As in libpq: the password is wrong on the next host as well, where it would count as another attempt."""
     asked = 0

@@ -64,6 +64,7 @@ async def log_in(dsn: PostgresDsn, translate: Failure, *, response_bytes: int, *
         raise NotAsked(f"the connection string {NO_USER}")
     addresses = dsn.addresses or dsn.hosts
     hosts = [_Host(*host) for host in zip(dsn.hosts, addresses, dsn.ports, strict=True)]
+    session: Session | None = None
     limit = dsn.connect_timeout_seconds or (_HOST_SECONDS if len(hosts) > 1 else None)
     failures: dict[str, ReadingError] = {}
     opened: list[Session] = []
@@ -72,13 +73,18 @@ async def log_in(dsn: PostgresDsn, translate: Failure, *, response_bytes: int, *
         for host in hosts:
             scope = asyncio.timeout(limit)
             try:
+                session = None
                 async with scope:
-                    opened.append(await _log_in(dsn, host, response_bytes=response_bytes, **options))
-                    if await _suits(opened[-1], dsn.target):
-                        chosen = opened[-1]
+                    session = await _log_in(dsn, host, response_bytes=response_bytes, **options)
+                    opened.append(session)
+                    if await _suits(session, dsn.target):
+                        chosen = session
                         return chosen
                 failures[host.text] = NotReady(f"is {'not ' if dsn.target != 'primary' else ''}in recovery")
             except Exception as error:  # noqa: BLE001 - the edge: the driver may raise anything
+                if session:  # at once: the driver would ask the server, without TLS, to cancel what is under way
+                    session.terminate()
+                    opened.remove(session)
                 # The kernel raises a TimeoutError as well.
                 failure = TimedOut(f"no answer within {limit:g} s") if scope.expired() else translate(error, dsn)
                 goes_on = isinstance(failure, NotReady) or not isinstance(failure, Refused)
