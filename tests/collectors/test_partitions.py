@@ -111,7 +111,7 @@ async def test_what_cannot_be_summed_is_absent(ledger: Ledger) -> None:
     await run("CREATE FOREIGN TABLE parts.far () INHERITS (blnk.reconciliations) SERVER elsewhere")
     found, gaps = await read(ledger, tables)
     assert of(found, "reconciliations") == {}
-    assert gaps == dict.fromkeys(("rows", "sizes"), "partitions on another server have no numbers here")
+    assert gaps == dict.fromkeys(("rows", "sizes"), "the sizes of foreign partitions are unknown")
     assert of(found)["size_bytes"] > 0
     await run("DROP FOREIGN TABLE parts.far; DROP TABLE blnk.journal_old, parts.journal_next CASCADE")
     found, gaps = await read(ledger, tables)
@@ -147,6 +147,9 @@ async def test_indexes_of_partitions_count_once(ledger: Ledger) -> None:
     assert (found["indexes"], found["invalid_indexes"], gaps) == ({(): before + 2 * own}, {(): 0}, {})
     await ledger.connection.execute("CREATE INDEX half ON ONLY blnk.transaction_journal (action_type)")
     assert (await read(ledger, catalog))[0]["invalid_indexes"] == {(): 1}
+    await ledger.connection.execute("CREATE TABLE blnk.empty (id int) PARTITION BY RANGE (id)")
+    found, gaps = await read(ledger, catalog)
+    assert (found["invalid_indexes"], gaps) == ({(): 1}, {})
 
 
 async def test_what_is_read_through_the_parent_is_whole(ledger: Ledger) -> None:

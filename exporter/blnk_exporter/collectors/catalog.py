@@ -124,10 +124,10 @@ INDEXES = Table(
     name="indexes",
     sql={
         0: f"""
-        {partitions.tree("true")}
+        {partitions.tree(partitions.ALL)}
         SELECT CASE WHEN min(r.gap) IS NULL THEN count(DISTINCT i.indexrelid) FILTER (WHERE NOT i.indisvalid) END AS invalid,
                CASE WHEN min(r.gap) IS NULL THEN count(DISTINCT i.indexrelid) END AS total, min(r.gap) AS gap
-        FROM roots r LEFT JOIN bounded m ON m.root = r.root LEFT JOIN pg_index i ON i.indrelid = m.oid
+        FROM (SELECT root, NULLIF(gap, '{partitions.EMPTY}') AS gap FROM roots) r LEFT JOIN bounded m ON m.root = r.root LEFT JOIN pg_index i ON i.indrelid = m.oid
         HAVING count(*) > 0
         """,  # noqa: S608 - built of constants
     },

@@ -8,6 +8,12 @@ What is read through the parent (rows, ids, sums) is whole without this.
 PARTITIONS_MAX = 5000
 
 
+ALL = "NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent WHERE i.inhrelid = c.oid AND p.relnamespace = n.oid)"
+"""The condition on all tables: a partition belongs to its parent, and is not counted again as a table."""
+EMPTY = "a partitioned table has no partitions"
+"""A gap that concerns sizes and rows only."""
+
+
 def tree(tables: str, most: int = PARTITIONS_MAX) -> str:
     """WITH clauses ``members`` (root, oid, relkind, reltuples, divided) and ``roots`` (root, gap).
 
@@ -28,8 +34,8 @@ def tree(tables: str, most: int = PARTITIONS_MAX) -> str:
         ), roots AS (
             SELECT root, CASE WHEN bool_or(relhassubclass) AND (SELECT count(*) FROM bounded) > {most}
                               THEN 'Blnk''s tables have more than {most} partitions'
-                              WHEN bool_and(relkind = 'p') THEN 'a partitioned table has no partitions'
-                              WHEN bool_or(relkind = 'f') THEN 'partitions on another server have no numbers here' END AS gap
+                              WHEN bool_and(relkind = 'p') THEN '{EMPTY}'
+                              WHEN bool_or(relkind = 'f') THEN 'the sizes of foreign partitions are unknown' END AS gap
             FROM bounded GROUP BY root
         )
     """  # noqa: S608 - built of constants
