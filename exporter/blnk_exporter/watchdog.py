@@ -76,6 +76,12 @@ class _Watchdog:
             self._dump = None
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except BaseException:  # noqa: BLE001 - without memory, for one: nothing would notice the next time
+            os._exit(EXIT_STATUS)
+
+    def _watch(self) -> None:
         missed = 0
         self._ask()
         while not self._stopped.wait(_TICK_SECONDS):
