@@ -11,5 +11,5 @@ from blnk_exporter.sandbox import Sandbox
 @pytest_asyncio.fixture(scope="session")
 async def healthy() -> AsyncIterator[Sandbox]:
     """A healthy deployment; who breaks it mends it."""
-    async with sandbox.running("healthy") as stack:
+    async with sandbox.running("healthy", report=print) as stack:
         yield stack

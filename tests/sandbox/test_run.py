@@ -264,14 +264,14 @@ async def test_a_workload_that_ends_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     said: list[str] = []
 
     async def defect(_: float) -> None:
-        raise RuntimeError("a defect")
+        raise ArithmeticError("a defect")
 
     async def break_it(stage: Stage) -> None:
         stage.workload.parts.append(defect)
 
     trouble(monkeypatch, break_it)
     async with sandbox.running(report=said.append):
-        await until(lambda: "the workload has ended: RuntimeError: a defect" in said)
+        await until(lambda: "the workload has ended: ArithmeticError: a defect" in said)
 
 
 async def test_a_start_that_is_cancelled_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:

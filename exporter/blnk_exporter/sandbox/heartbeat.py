@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
-from redis.exceptions import RedisError
 
 from .asynq import HEARTBEAT_SECONDS, Asynq
 from .worker import Consumer
@@ -27,10 +27,10 @@ Consumers = Callable[[], Sequence[Consumer]]
 async def beating(redis: Redis, consumers: Consumers) -> AsyncIterator[None]:
     """Write the heartbeats of all current consumers; the first attempt is over when the context begins."""
     loop, tried, stop = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    pool = ConnectionPool(**redis.connection_pool.connection_kwargs)
+    server = redis.connection_pool.connection_kwargs
 
     def beat() -> None:
-        asyncio.run(_beat(pool, consumers, stop, lambda: loop.call_soon_threadsafe(tried.set)))
+        asyncio.run(_beat(server, consumers, stop, lambda: loop.call_soon_threadsafe(tried.set)))
 
     thread = threading.Thread(target=beat, name="heartbeats", daemon=True)
     thread.start()
@@ -44,19 +44,24 @@ async def beating(redis: Redis, consumers: Consumers) -> AsyncIterator[None]:
             await asyncio.sleep(_LOOK_SECONDS / 10)
 
 
-async def _beat(pool: ConnectionPool, consumers: Consumers, stop: threading.Event, tried: Callable[[], object]) -> None:
-    async with Redis(connection_pool=pool) as redis:
-        asynq, due = Asynq(redis), 0.0
-        while not stop.is_set():
-            if time.monotonic() >= due:
-                try:
-                    # One that waits longer is too late, as when the server was frozen or killed under it.
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        for consumer in consumers():
-                            await asynq.beat(consumer.server, consumer.working, time.time())
-                    due = time.monotonic() + HEARTBEAT_SECONDS
-                except (OSError, RedisError, RuntimeError, EOFError):
-                    await pool.disconnect()
-                tried()
-            await asyncio.sleep(_LOOK_SECONDS)
-    await pool.disconnect()
+async def _beat(
+    server: Mapping[str, Any], consumers: Consumers, stop: threading.Event, tried: Callable[[], object]
+) -> None:
+    due = 0.0
+    while not stop.is_set():
+        if time.monotonic() >= due:
+            # On a new connection each: what a frozen or killed server did to the last one is over. A task, since a client
+            # may keep a cancellation to itself; one that waits longer is too late.
+            once = asyncio.create_task(_beat_once(server, consumers))
+            await asyncio.wait([once], timeout=HEARTBEAT_SECONDS)
+            once.cancel()
+            if once.done() and not once.cancelled() and not once.exception():
+                due = time.monotonic() + HEARTBEAT_SECONDS
+            tried()
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _beat_once(server: Mapping[str, Any], consumers: Consumers) -> None:
+    async with Redis.from_pool(ConnectionPool(**server)) as redis:
+        for consumer in consumers():
+            await Asynq(redis).beat(consumer.server, consumer.working, time.time())

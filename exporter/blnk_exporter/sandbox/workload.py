@@ -36,7 +36,9 @@ _WEBHOOK_FAILS_SHARE = 0.02
 # What a client does with a hold some time later: commit it, commit half of it and the rest later, void it, forget it.
 _DECISIONS, _DECISION_WEIGHTS = ("commit", "half", "void", "forget"), (6, 1, 1, 2)
 _TRANSACTION_RETRIES = 5
-_DATABASE_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# A server that is frozen or killed under a client raises more than the client's own errors.
+_TROUBLE = (OSError, EOFError, RuntimeError)
+_DATABASE_TROUBLE = (*_TROUBLE, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _log = logging.getLogger(__name__)
 
 # Something that is done every half second; it gets the time.
