@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 import trustme
@@ -33,6 +34,9 @@ ROLES = {"blnk": "", "exporter": "pg_monitor", "plain": ""}
 
 
 put_on_path()
+# A machine that is busy is slow.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
