@@ -50,7 +50,7 @@ def _full_disk() -> Iterator[int]:
         yield full.fileno()
 
 
-async def test_closed_output_is_no_output(tmp_path: Path) -> None:
+async def test_it_serves_with_closed_output(tmp_path: Path) -> None:
     """The numbers 1 and 2 are then those of sockets, which no line may be written to."""
     with bare(tmp_path, prefix=("sh", "-c", 'exec "$@" >&- 2>&-', "sh")) as running:
         await running.ready()

@@ -26,8 +26,8 @@ Beside a Blnk:         cd /etc/blnk && blnk-exporter serve
 Elsewhere:             blnk-exporter serve --blnk-config /etc/blnk/blnk.json
 What does it use?      blnk-exporter check-config
 What does it see?      blnk-exporter scrape
-What must it be let?   blnk-exporter grants postgres
-Nothing to hand?       blnk-exporter demo
+Which grants?          blnk-exporter grants postgres
+No Blnk yet?           blnk-exporter demo
 
 Every setting is a key of exporter.yml, a variable BLNK_EXPORTER_<KEY>, or a flag; the later wins. Secrets may come
 from files: BLNK_EXPORTER_POSTGRES_PASSWORD_FILE, or password_file in exporter.yml; a changed file is read again automatically.

@@ -40,7 +40,7 @@ def settings() -> None:
 @TARGET
 @settings_flags
 def print_grants(*, store: str, rejection_reasons: str, **options: Any) -> None:
-    """Print what a role of the exporter's own needs, and not a right more.
+    """Print the grants that the exporter's role needs, and nothing else.
 
     For postgres a script that makes the role and may be run again and again, for redis one line of an ACL. Both are
     for the collectors that are switched on and for the login that postgres.user or redis.username names. They hold no

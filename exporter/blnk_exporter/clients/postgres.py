@@ -97,7 +97,7 @@ class PostgresClient:
             self._abandoned = None
 
     async def _settle(self) -> None:
-        """Wait for the end of a statement that was left alone, and no longer than it can last; its result is nobody's."""
+        """Wait for the end of a statement that was left alone, and no longer than it can last; discard its result."""
         if not self._abandoned:
             return
         statement, now = self._abandoned.statement, asyncio.get_running_loop().time()

@@ -213,7 +213,7 @@ class Limits(Model):
     connections: Annotated[int, Field(ge=4, le=10_000)] = Field(
         default=256,
         description="How many connections to the exporter's pages may be open; two more for each of "
-        "`targets`. Who has been idle longest makes room for the next.",
+        "`targets`. Fewer if the open-files limit is lower. docs/protect.md says which one makes room for the next.",
     )
 
 
@@ -222,21 +222,21 @@ class Web(Model):
 
     listen_address: Annotated[str, AfterValidator(_listen)] = Field(
         default="127.0.0.1:10501",
-        description="Interface and port: `host:port`, `[::1]:port`, or `:port` for every interface. A change takes a restart.",
+        description="Interface and port: `host:port`, `[::1]:port`, or `:port` for every interface. A change takes effect after a restart.",
     )
     telemetry_path: Annotated[str, AfterValidator(route)] = Field(
         default="/metrics",
-        description="Path of the page for Prometheus, below `route_prefix` if there is one. A change takes a restart.",
+        description="Path of the page for Prometheus, below `route_prefix` if there is one. A change takes effect after a restart.",
     )
     external_url: Annotated[str, AfterValidator(external)] | None = Field(
         default=None,
         description="Address that browsers have for the exporter, as `https://ops.example/blnk`, where a reverse proxy is in "
-        "front of it. Its path is the default of `route_prefix`. A change takes a restart.",
+        "front of it. Its path is the default of `route_prefix`. A change takes effect after a restart.",
     )
     route_prefix: Annotated[str, AfterValidator(path_prefix)] | None = Field(
         default=None,
         description="Path that all pages are below, health checks included; `/` where the proxy removes the path of "
-        "`external_url` from its requests. Default: the path of `external_url`. A change takes a restart.",
+        "`external_url` from its requests. Default: the path of `external_url`. A change takes effect after a restart.",
     )
     config_file: str | None = Field(
         default=None,
@@ -272,10 +272,10 @@ class Log(Model):
     """How the exporter speaks of itself, on standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        default="info", description="What is below it is not logged. A change takes a restart."
+        default="info", description="What is below it is not logged. A change takes effect after a restart."
     )
     format: Annotated[Literal["logfmt", "json"], BeforeValidator(_lower)] = Field(
-        default="logfmt", description="How a line is written. A change takes a restart."
+        default="logfmt", description="How a line is written. A change takes effect after a restart."
     )
 
 
