@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from blnk_exporter.clients import files
@@ -50,6 +51,13 @@ async def test_a_real_file_system(tmp_path: Path) -> None:
     """The kernel's own word on a directory that exists."""
     found, expected = await client().file_system(str(tmp_path)), os.statvfs(tmp_path)
     assert (found.f_blocks, found.f_frsize, found.f_files) == (expected.f_blocks, expected.f_frsize, expected.f_files)
+
+
+def test_the_librarys_folder_is_put_back(root: Path) -> None:
+    """Else no process of this machine would be found any more."""
+    before = psutil.PROCFS_PATH
+    assert client(root).load() == (0.5, 1.25, 2.0)
+    assert before == psutil.PROCFS_PATH
 
 
 async def test_paths_are_below_the_root(tmp_path: Path) -> None:

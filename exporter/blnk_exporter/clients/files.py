@@ -100,8 +100,8 @@ class HostClient:
         return self._ask(loads)
 
     def _ask(self, question: Callable[[], T]) -> T:
-        # The library keeps the folder in a module variable; nobody else in this process uses it.
-        psutil.PROCFS_PATH = self._proc
+        # The library keeps the folder in a module variable, which others in this process may go by.
+        before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, self._proc
         try:
             return question()
         except PermissionError:
@@ -111,3 +111,5 @@ class HostClient:
         except (ValueError, LookupError, TypeError) as error:
             # The library takes these files to be as the kernel writes them.
             raise Malformed(f"{self._proc}: not as Linux writes it: {error}") from None
+        finally:
+            psutil.PROCFS_PATH = before

@@ -188,7 +188,7 @@ class Workload:
                 raise asyncio.CancelledError
 
     async def _trade(self, now: float) -> None:
-        """Post and process in turn: in loops of their own, a slow machine would process less than it posts."""
+        """Post and process in turn: with a loop for each, a slow machine would process less than it posts."""
         await self._in_turn((self._post_some, self._decide, self._work), now)
 
     async def _post_some(self, now: float) -> None:
