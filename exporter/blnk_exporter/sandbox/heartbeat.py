@@ -13,12 +13,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
+from redis.exceptions import RedisError
 
 from .asynq import HEARTBEAT_SECONDS, Asynq
 from .worker import Consumer
 
 # How soon a failed heartbeat is tried again, and the end of the context is noticed.
 _LOOK_SECONDS = 0.1
+_TROUBLE = (OSError, EOFError, RuntimeError, RedisError)
 
 Consumers = Callable[[], Sequence[Consumer]]
 
@@ -55,8 +57,11 @@ async def _beat(
             once = asyncio.create_task(_beat_once(server, consumers))
             await asyncio.wait([once], timeout=HEARTBEAT_SECONDS)
             once.cancel()
-            if once.done() and not once.cancelled() and not once.exception():
-                due = time.monotonic() + HEARTBEAT_SECONDS
+            if once.done() and not once.cancelled():
+                failure = once.exception()
+                if failure and not isinstance(failure, _TROUBLE):
+                    raise failure
+                due = due if failure else time.monotonic() + HEARTBEAT_SECONDS
             tried()
         await asyncio.sleep(_LOOK_SECONDS)
 
