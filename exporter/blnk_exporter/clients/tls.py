@@ -62,7 +62,7 @@ def check_authority(name: str | None) -> None:
     """Raises NotAsked for a file of authorities that cannot be read or used."""
     check_files(name)
     if name:
-        with _usable("the file of authorities", name):
+        with _usable("redis.ca_file", name):
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=name)
 
 
